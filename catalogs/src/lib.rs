@@ -1,0 +1,8 @@
+//! Where data comes from: the files of a Weft home, source kinds, and the registry of datasets.
+//!
+//! It never decides who may see what, and never plans a query: it hands tables to `engine` through `engine::Catalog`.
+
+mod source;
+pub mod sources;
+
+pub use source::{Connect, Scope, Source, SourceKind};

@@ -1,0 +1,11 @@
+//! Every source kind, in one visible list.
+
+use crate::SourceKind;
+
+/// Every source kind, sorted by name.
+pub static KINDS: &[&dyn SourceKind] = &[];
+
+/// The kind called `name`, by its name or an alias.
+pub fn kind(name: &str) -> Option<&'static dyn SourceKind> {
+    KINDS.iter().copied().find(|kind| kind.name() == name || kind.aliases().contains(&name))
+}

@@ -1,0 +1,47 @@
+//! What a query is: one path from SQL to governed, streaming Arrow batches.
+//!
+//! ```no_run
+//! use engine::{Engine, MemoryCatalog, Principal, Query};
+//! use futures::TryStreamExt;
+//!
+//! # async fn run(people: engine::TableProviderRef) -> Result<(), engine::Error> {
+//! let catalog = MemoryCatalog::default().with_table("panel", "people", people);
+//! let engine = Engine::builder(catalog).build()?;
+//! let query = Query::new("SELECT weighted_avg(age, weight) FROM panel.people");
+//! let stream = engine.query(&Principal::local(), query).await?;
+//! let batches: Vec<_> = stream.try_collect().await?;
+//! # Ok(()) }
+//! ```
+//!
+//! Nothing here opens a socket or a database: where data comes from is behind [`Catalog`].
+
+mod builder;
+mod catalog;
+mod code;
+mod error;
+mod identity;
+pub mod journal;
+mod limits;
+mod memory;
+pub mod names;
+mod path;
+pub mod policy;
+mod query;
+mod reach;
+mod session;
+mod stream;
+pub mod system;
+pub mod weighted;
+
+pub use builder::{Engine, EngineBuilder};
+pub use catalog::{
+    Access, Catalog, Dataset, MemoryCatalog, SourceHealth, SourceStatus, TableEntry, TableKind, TableProviderRef,
+    Weights, WeightsMode,
+};
+pub use code::Code;
+pub use error::Error;
+pub use identity::Principal;
+pub use limits::Limits;
+pub use path::Description;
+pub use query::{Door, Explain, Query, QueryId};
+pub use stream::{QueryStream, Summary};

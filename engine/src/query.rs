@@ -1,0 +1,153 @@
+//! What is asked: SQL with its parameters, session defaults and origin. A value, made by a door, taken by the engine.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use uuid::Uuid;
+
+use crate::{Code, Error};
+
+/// The id of one query: in answers, in the journal, in the source's `application_name`, and the handle to cancel it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct QueryId(Uuid);
+
+impl QueryId {
+    /// A new id. Ids sort by time.
+    pub(crate) fn new() -> Self {
+        Self(Uuid::now_v7())
+    }
+}
+
+impl fmt::Display for QueryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for QueryId {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        Uuid::parse_str(text)
+            .map(Self)
+            .map_err(|_| Error::new(Code::QueryNotFound, "No query has this id. Ids are listed in system.queries."))
+    }
+}
+
+/// The way in that a query took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Door {
+    /// The command line and its shell.
+    Cli,
+    /// Arrow Flight SQL.
+    Flight,
+    /// The engine as a library.
+    Library,
+    /// The Model Context Protocol.
+    Mcp,
+    /// HTTP.
+    Rest,
+}
+
+impl Door {
+    /// The door's name in the journal.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Door::Cli => "cli",
+            Door::Flight => "flight",
+            Door::Library => "library",
+            Door::Mcp => "mcp",
+            Door::Rest => "rest",
+        }
+    }
+}
+
+/// How to explain a query instead of answering it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Explain {
+    /// The plan, without running it.
+    Plan,
+    /// Run it, and show the plan with what each step did.
+    Analyze,
+}
+
+/// One question.
+#[derive(Debug, Clone)]
+pub struct Query {
+    pub(crate) sql: String,
+    pub(crate) params: Option<RecordBatch>,
+    pub(crate) dataset: Option<String>,
+    pub(crate) apply_weights: Option<bool>,
+    pub(crate) max_rows: Option<u64>,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) explain: Option<Explain>,
+    pub(crate) door: Door,
+    pub(crate) client: Option<String>,
+}
+
+impl Query {
+    /// A question in SQL. `?` and `$1` are parameters.
+    pub fn new(sql: impl Into<String>) -> Self {
+        Self {
+            sql: sql.into(),
+            params: None,
+            dataset: None,
+            apply_weights: None,
+            max_rows: None,
+            timeout: None,
+            explain: None,
+            door: Door::Library,
+            client: None,
+        }
+    }
+
+    /// Values for the parameters, by position: a batch of one row.
+    pub fn params(mut self, params: impl Into<Option<RecordBatch>>) -> Self {
+        self.params = params.into();
+        self
+    }
+
+    /// The dataset in which bare table names are looked up first.
+    pub fn dataset(mut self, dataset: impl Into<Option<String>>) -> Self {
+        self.dataset = dataset.into();
+        self
+    }
+
+    /// Whether plain aggregates become weighted ones; absent = as the dataset declares.
+    pub fn apply_weights(mut self, apply: impl Into<Option<bool>>) -> Self {
+        self.apply_weights = apply.into();
+        self
+    }
+
+    /// Cut the result after so many rows, and say that it was cut.
+    pub fn max_rows(mut self, rows: impl Into<Option<u64>>) -> Self {
+        self.max_rows = rows.into();
+        self
+    }
+
+    /// Give up after so long; the engine's own limit holds all the same.
+    pub fn timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.timeout = timeout.into();
+        self
+    }
+
+    /// Explain the query instead of answering it.
+    pub fn explain(mut self, explain: Explain) -> Self {
+        self.explain = Some(explain);
+        self
+    }
+
+    /// The door it came through, and what the client calls itself.
+    pub fn from(mut self, door: Door, client: impl Into<Option<String>>) -> Self {
+        self.door = door;
+        self.client = client.into();
+        self
+    }
+
+    /// The text of the question.
+    pub fn sql(&self) -> &str {
+        &self.sql
+    }
+}
