@@ -230,8 +230,9 @@ fn of_plan(text: &str) -> Error {
 
 fn of_arrow(error: &ArrowError) -> Error {
     match error {
-        ArrowError::DivideByZero => Error::new(Code::ArithmeticError, "Division by zero.")
-            .hint("Write nullif(divisor, 0) to get NULL instead."),
+        ArrowError::DivideByZero => {
+            Error::new(Code::ArithmeticError, "Division by zero.").hint("Write nullif(divisor, 0) to get NULL instead.")
+        }
         ArrowError::ArithmeticOverflow(_) => {
             Error::new(Code::ArithmeticError, "A number grows beyond its type.").hint("Cast to a wider type first.")
         }
@@ -241,11 +242,10 @@ fn of_arrow(error: &ArrowError) -> Error {
             Error::new(Code::DataInvalid, format!("A CSV file of the dataset is malformed: {}", first_line(text)))
                 .hint("Each row must have as many fields as the header, in UTF-8.")
         }
-        ArrowError::JsonError(text) => Error::new(
-            Code::DataInvalid,
-            format!("A JSON file of the dataset is malformed: {}", first_line(text)),
-        )
-        .hint("Write one JSON object per line."),
+        ArrowError::JsonError(text) => {
+            Error::new(Code::DataInvalid, format!("A JSON file of the dataset is malformed: {}", first_line(text)))
+                .hint("Write one JSON object per line.")
+        }
         ArrowError::ParquetError(_) => unreadable("A Parquet file"),
         ArrowError::IpcError(_) => unreadable("An Arrow file"),
         ArrowError::ParseError(text) | ArrowError::InvalidArgumentError(text) | ArrowError::ComputeError(text) => {

@@ -172,6 +172,11 @@ impl Journal {
         Entry { id, began: Instant::now(), shared: Arc::clone(&self.shared), open: true }
     }
 
+    /// Queries that run at this moment.
+    pub(crate) fn running(&self) -> usize {
+        self.shared.state().running.len()
+    }
+
     /// All records that `principal` may see, the newest first.
     pub(crate) fn records(&self, principal: &Principal) -> Vec<Record> {
         let state = self.shared.state();

@@ -20,7 +20,7 @@ pub(crate) use barrier::PolicyBarrier;
 pub(crate) use leakproof::PushLeakproofFilters;
 pub(crate) use physical::BarrierPlanner;
 pub(crate) use table::PolicyTable;
-pub(crate) use verify::{verify_logical, verify_physical};
+pub(crate) use verify::{Grants, Reads, read_only, verify_logical, verify_physical};
 
 /// A policy file: principals known by name, and rules on tables.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]

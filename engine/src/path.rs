@@ -1,0 +1,117 @@
+//! The one path: plan, govern, optimize, execute. Each stage is a type with private fields that only the stage before
+//! can make, so the compiler keeps the order.
+
+mod execute;
+mod govern;
+mod optimize;
+mod parse;
+mod plan;
+mod resolve;
+
+pub(crate) use execute::Step;
+pub(crate) use resolve::listed_name;
+
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use arrow::datatypes::SchemaRef;
+use futures::FutureExt;
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use crate::journal::Entry;
+use crate::{Code, Engine, Error, Principal, Query, QueryStream};
+
+/// What a query would answer, without its rows.
+#[derive(Debug, Clone)]
+pub struct Description {
+    /// The columns of the result: exactly those of the stream that [`Engine::query`] gives for the same query.
+    pub schema: SchemaRef,
+    /// The parameters by position, named `1`, `2`, ..; a parameter whose type is open is Utf8.
+    pub parameters: SchemaRef,
+    /// The datasets it reads.
+    pub datasets: Vec<String>,
+}
+
+impl Engine {
+    /// Answers a query: the only way to rows.
+    ///
+    /// Dropping the stream stops the query, also in its sources.
+    ///
+    /// # Errors
+    /// Any [`Code`], before the first row; later ones come through the stream.
+    pub async fn query(&self, principal: &Principal, query: Query) -> Result<QueryStream, Error> {
+        let cancel = CancellationToken::new();
+        let mut entry = self.inner.journal.open(principal, &query, cancel.clone());
+        let timeout =
+            query.timeout.map_or(self.inner.limits.query_timeout, |own| own.min(self.inner.limits.query_timeout));
+        let deadline = Instant::now() + timeout;
+        let work = AssertUnwindSafe(self.prepare(principal, &query, &entry, deadline)).catch_unwind();
+        let prepared = tokio::select! {
+            biased;
+            () = cancel.cancelled() => Err(cancelled()),
+            done = timeout_at(deadline, work) => match done {
+                Ok(Ok(prepared)) => prepared,
+                Ok(Err(_panic)) => Err(panicked()),
+                Err(_elapsed) => Err(too_slow(timeout)),
+            },
+        };
+        match prepared {
+            Ok(optimized) => {
+                let bounds = execute::Bounds { deadline, timeout, max_rows: query.max_rows, cancel };
+                Ok(optimized.execute(&self.inner.limits, bounds, entry))
+            }
+            Err(error) => {
+                let error = error.of_query(entry.id());
+                entry.fail(&error);
+                Err(error)
+            }
+        }
+    }
+
+    /// Describes a query: its columns and parameters, without rows and without a record in the journal.
+    ///
+    /// # Errors
+    /// As [`Engine::query`] before the first row.
+    pub async fn describe(&self, principal: &Principal, query: &Query) -> Result<Description, Error> {
+        let timeout = self.inner.limits.query_timeout;
+        let work = AssertUnwindSafe(async {
+            let planned = plan::Planned::describe(self, principal, query).await?;
+            let parameters = planned.parameters();
+            let governed = planned.govern(principal, query)?;
+            Ok(Description { schema: governed.schema(), parameters, datasets: governed.datasets() })
+        });
+        match tokio::time::timeout(timeout, work.catch_unwind()).await {
+            Ok(Ok(description)) => description,
+            Ok(Err(_panic)) => Err(panicked()),
+            Err(_elapsed) => Err(too_slow(timeout)),
+        }
+    }
+
+    async fn prepare(
+        &self,
+        principal: &Principal,
+        query: &Query,
+        entry: &Entry,
+        deadline: Instant,
+    ) -> Result<optimize::Optimized, Error> {
+        let planned = plan::Planned::bind(self, principal, query).await?;
+        let governed = planned.govern(principal, query)?;
+        entry.planned(governed.kind(), governed.datasets());
+        governed.optimize(self, entry.id(), deadline).await
+    }
+}
+
+fn cancelled() -> Error {
+    Error::new(Code::Cancelled, "The query was cancelled.")
+}
+
+fn panicked() -> Error {
+    Error::new(Code::Internal, "Something went wrong inside Weft; the log has the cause under this query id.")
+        .cause("the query panicked")
+}
+
+fn too_slow(timeout: Duration) -> Error {
+    Error::new(Code::DeadlineExceeded, format!("The query took longer than its limit of {} s.", timeout.as_secs_f64()))
+        .hint("Aggregate or filter more, or raise the query's timeout or limits.query_timeout.")
+}

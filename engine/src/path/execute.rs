@@ -1,0 +1,118 @@
+//! A plan to its rows. A task drives the plan and dies with the stream; the deadline holds also while nobody reads.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use datafusion::physical_plan::execute_stream;
+use futures::{FutureExt, StreamExt};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::optimize::Optimized;
+use crate::journal::Entry;
+use crate::stream::{self, QueryStream};
+use crate::{Code, Error, Limits};
+
+/// What ends a query before its last row.
+pub(super) struct Bounds {
+    pub(super) deadline: Instant,
+    pub(super) timeout: Duration,
+    pub(super) max_rows: Option<u64>,
+    pub(super) cancel: CancellationToken,
+}
+
+/// What the task hands to the stream.
+pub(crate) enum Step {
+    /// Rows.
+    Batch(RecordBatch),
+    /// The caller's `max_rows` cut the rest.
+    Cut,
+    /// The last row has gone.
+    End,
+    /// Why there is no more.
+    Failed(Error),
+}
+
+impl Optimized {
+    /// Starts the plan.
+    pub(super) fn execute(self, limits: &Limits, bounds: Bounds, entry: Entry) -> QueryStream {
+        // Two batches: the plan works on one while the reader takes the other.
+        const AHEAD: usize = 2;
+        let (sender, receiver) = mpsc::channel(AHEAD);
+        let schema = SchemaRef::clone(&self.schema);
+        let datasets = self.datasets.clone();
+        let limit = limits.max_rows;
+        let task = tokio::spawn(async move {
+            let Bounds { deadline, timeout, max_rows, cancel } = bounds;
+            let work = AssertUnwindSafe(drive(self, Cut { max_rows, limit }, sender.clone())).catch_unwind();
+            let failed = tokio::select! {
+                biased;
+                () = cancel.cancelled() => Some(super::cancelled()),
+                done = work => match done {
+                    Ok(Ok(())) => None,
+                    Ok(Err(error)) => Some(error),
+                    Err(_panic) => Some(super::panicked()),
+                },
+                () = tokio::time::sleep_until(deadline) => Some(super::too_slow(timeout)),
+            };
+            if let Some(error) = failed {
+                // The plan is gone by now; a reader that has left as well has no use for the reason.
+                let _ = sender.send(Step::Failed(error)).await;
+            }
+        });
+        QueryStream::new(schema, receiver, AbortOnDropHandle::new(task), entry, datasets)
+    }
+}
+
+/// Where a result ends: cut for the caller, or refused for the server.
+struct Cut {
+    max_rows: Option<u64>,
+    limit: Option<u64>,
+}
+
+async fn drive(optimized: Optimized, cut: Cut, sender: mpsc::Sender<Step>) -> Result<(), Error> {
+    let Optimized { physical, task, schema, permit, .. } = optimized;
+    let mut batches = execute_stream(Arc::clone(&physical), task)?;
+    let mut rows = 0;
+    let mut last = Step::End;
+    while let Some(batch) = batches.next().await {
+        let batch = stream::plain_batch(batch?, &schema)?;
+        if batch.num_rows() == 0 {
+            continue;
+        }
+        let wanted = cut.max_rows.map_or(u64::MAX, |max| max - rows);
+        let (batch, is_cut) = head(batch, wanted);
+        rows += batch.num_rows() as u64;
+        if cut.limit.is_some_and(|limit| rows > limit) {
+            return Err(too_large(cut.limit.unwrap_or_default()));
+        }
+        if batch.num_rows() > 0 && sender.send(Step::Batch(batch)).await.is_err() {
+            return Ok(());
+        }
+        if is_cut {
+            last = Step::Cut;
+            break;
+        }
+    }
+    drop((batches, physical, permit));
+    let _ = sender.send(last).await;
+    Ok(())
+}
+
+/// The first `wanted` rows of a batch, and whether there were more.
+fn head(batch: RecordBatch, wanted: u64) -> (RecordBatch, bool) {
+    match usize::try_from(wanted) {
+        Ok(wanted) if wanted < batch.num_rows() => (batch.slice(0, wanted), true),
+        _ => (batch, false),
+    }
+}
+
+fn too_large(limit: u64) -> Error {
+    Error::new(Code::ResultTooLarge, format!("The result has more than the {limit} rows that this server gives out."))
+        .hint("Aggregate, filter, or add LIMIT; or ask with max_rows to get the first rows.")
+}

@@ -1,0 +1,117 @@
+//! A plan to a governed plan: rewrites that give weights their meaning, the caller's cut, and the proof that each
+//! scan is one that the principal was granted.
+
+use std::collections::BTreeSet;
+
+use arrow::datatypes::SchemaRef;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
+
+use super::plan::Planned;
+use crate::journal::Kind;
+use crate::policy::{Grants, Reads, verify_logical};
+use crate::{Code, Error, Principal, Query, reach, stream, system, weighted};
+
+/// A plan that may run.
+pub(super) struct Governed {
+    pub(super) state: SessionState,
+    pub(super) plan: LogicalPlan,
+    pub(super) grants: Grants,
+    schema: SchemaRef,
+    datasets: BTreeSet<String>,
+    kind: Kind,
+}
+
+impl Planned {
+    /// Applies the rules that hold for every plan.
+    ///
+    /// # Errors
+    /// `read_only`, `permission_denied`, `design_missing`, and what the rewrites refuse.
+    pub(super) fn govern(self, principal: &Principal, query: &Query) -> Result<Governed, Error> {
+        verify_logical(&self.plan, &self.grants)?;
+        refuse_explaining_policies(principal, &self)?;
+        if query.apply_weights == Some(true) {
+            return Err(Error::new(Code::DesignMissing, "Weights cannot be applied to plain aggregates here yet.")
+                .hint("Use weighted_count(w), weighted_sum(x, w), weighted_avg(x, w) and their kin."));
+        }
+        let kind = kind(&self.plan, &self.datasets)?;
+        let plan = reach::rewrite(self.plan)?;
+        let plan = self.state.analyzer().execute_and_check(plan, self.state.config_options(), |_, _| {})?;
+        let schema = stream::plain_schema(plan.schema().as_arrow());
+        let plan = match query.max_rows {
+            // One row more than the caller wants tells whether there was more.
+            Some(rows) if kind != Kind::Explain => {
+                let fetch = usize::try_from(rows).unwrap_or(usize::MAX).saturating_add(1);
+                LogicalPlanBuilder::from(plan).limit(0, Some(fetch))?.build()?
+            }
+            _ => plan,
+        };
+        Ok(Governed { state: self.state, plan, grants: self.grants, schema, datasets: self.datasets, kind })
+    }
+}
+
+impl Governed {
+    pub(super) fn schema(&self) -> SchemaRef {
+        SchemaRef::clone(&self.schema)
+    }
+
+    pub(super) fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The datasets that the query reads, without the engine's own.
+    pub(super) fn datasets(&self) -> Vec<String> {
+        self.datasets.iter().filter(|dataset| *dataset != system::DATASET).cloned().collect()
+    }
+
+    /// What the final plan reads, checked again.
+    pub(super) fn verify(&self, plan: &LogicalPlan) -> Result<Reads, Error> {
+        verify_logical(plan, &self.grants)
+    }
+}
+
+/// EXPLAIN shows predicates, source SQL and row counts from below a policy: only admins see that.
+fn refuse_explaining_policies(principal: &Principal, planned: &Planned) -> Result<(), Error> {
+    let explains = matches!(planned.plan, LogicalPlan::Explain(_) | LogicalPlan::Analyze(_));
+    if explains && !principal.is_admin() && planned.grants.has_policies() {
+        return Err(Error::new(
+            Code::PermissionDenied,
+            "The plan of a query on restricted tables is for administrators.",
+        )
+        .hint("Run the query itself; system.queries has its times and rows."));
+    }
+    Ok(())
+}
+
+fn kind(plan: &LogicalPlan, datasets: &BTreeSet<String>) -> Result<Kind, Error> {
+    if matches!(plan, LogicalPlan::Explain(_) | LogicalPlan::Analyze(_)) {
+        return Ok(Kind::Explain);
+    }
+    if !datasets.is_empty() && datasets.iter().all(|dataset| dataset == system::DATASET) {
+        return Ok(Kind::Metadata);
+    }
+    let weighted: BTreeSet<String> = weighted::all().iter().map(|function| function.name().to_owned()).collect();
+    let (mut aggregated, mut is_weighted) = (false, false);
+    plan.apply_with_subqueries(|node| {
+        aggregated |= matches!(node, LogicalPlan::Aggregate(_) | LogicalPlan::Distinct(_));
+        node.apply_expressions(|expr| {
+            expr.apply(|expr| {
+                let function = match expr {
+                    Expr::AggregateFunction(function) => Some(function.func.name()),
+                    Expr::WindowFunction(function) => Some(function.fun.name()),
+                    _ => None,
+                };
+                is_weighted |= function.is_some_and(|name| weighted.contains(name));
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    })?;
+    Ok(if is_weighted {
+        Kind::Weighted
+    } else if aggregated {
+        Kind::Aggregated
+    } else {
+        Kind::Raw
+    })
+}

@@ -1,0 +1,57 @@
+//! A governed plan to one that runs: DataFusion's optimizers, and after each of them the verifier.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::datatypes::SchemaRef;
+use datafusion::execution::TaskContext;
+use datafusion::physical_plan::ExecutionPlan;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, timeout_at};
+
+use super::govern::Governed;
+use crate::journal::Kind;
+use crate::policy::verify_physical;
+use crate::{Code, Engine, Error, QueryId};
+
+/// A plan that runs, with its turn to do so.
+pub(super) struct Optimized {
+    pub(super) physical: Arc<dyn ExecutionPlan>,
+    pub(super) task: Arc<TaskContext>,
+    pub(super) schema: SchemaRef,
+    pub(super) datasets: Vec<String>,
+    pub(super) permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Governed {
+    /// Optimizes, plans physically, verifies both, and waits for a turn.
+    ///
+    /// # Errors
+    /// `permission_denied` where a rule lost a policy; `overloaded` where the turn does not come.
+    pub(super) async fn optimize(self, engine: &Engine, id: QueryId, deadline: Instant) -> Result<Optimized, Error> {
+        let permit = match self.kind() {
+            // Metadata answers also when all turns are taken: that is when people look at system.queries.
+            Kind::Metadata => None,
+            _ => Some(turn(engine, deadline).await?),
+        };
+        let logical = self.state.optimizer().optimize(self.plan.clone(), &self.state, |_, _| {})?;
+        let reads = self.verify(&logical)?;
+        let physical = self.state.query_planner().create_physical_plan(&logical, &self.state).await?;
+        verify_physical(&physical, reads)?;
+        let task = engine.inner.sessions.task(&self.state, id.to_string());
+        Ok(Optimized { physical, task, schema: self.schema(), datasets: self.datasets(), permit })
+    }
+}
+
+async fn turn(engine: &Engine, deadline: Instant) -> Result<OwnedSemaphorePermit, Error> {
+    const PATIENCE: Duration = Duration::from_secs(30);
+    let patience = deadline.min(Instant::now() + PATIENCE);
+    let busy = || {
+        Error::new(Code::Overloaded, "The engine is busy with other queries.")
+            .hint("Ask again in a moment, or raise limits.concurrent_queries.")
+    };
+    match timeout_at(patience, Arc::clone(&engine.inner.permits).acquire_owned()).await {
+        Ok(Ok(permit)) => Ok(permit),
+        Ok(Err(_)) | Err(_) => Err(busy()),
+    }
+}

@@ -1,0 +1,228 @@
+//! From a name to what the principal may see of it. A dataset that is hidden is as one that does not exist.
+//!
+//! `dataset.table`, `dataset.schema.table`, `dataset."schema.table"`, `weft.dataset.table`, `system.table`, and bare
+//! `table`: first in the session's default dataset, else where exactly one visible dataset has it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use datafusion::catalog::TableProvider;
+use datafusion::common::TableReference;
+use datafusion::datasource::provider_as_source;
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::TableSource;
+use futures::stream::{self, StreamExt};
+
+use crate::names::{listing, nearest};
+use crate::policy::{Grants, PolicyTable, may_see};
+use crate::{Code, Dataset, Engine, Error, Principal, TableProviderRef, system};
+
+/// The catalog that canonical names start with.
+pub(crate) const CATALOG: &str = "weft";
+
+/// The schema that file datasets and the engine's own answer to.
+const PUBLIC: &str = "public";
+
+/// Resolves the names of one query for one principal.
+pub(super) struct Names<'a> {
+    pub(super) engine: &'a Engine,
+    pub(super) principal: &'a Principal,
+    pub(super) default_dataset: Option<&'a str>,
+    pub(super) state: &'a SessionState,
+}
+
+/// A name, resolved: what planning may use, and which dataset it reads.
+pub(super) struct Resolved {
+    pub(super) source: Arc<dyn TableSource>,
+    pub(super) dataset: String,
+}
+
+impl Names<'_> {
+    /// The table behind `name`, granted to the query in `grants`.
+    ///
+    /// # Errors
+    /// `dataset_not_found`, `table_not_found`, `ambiguous_name`, and what the source says.
+    pub(super) async fn resolve(&self, name: &TableReference, grants: &mut Grants) -> Result<Resolved, Error> {
+        match name {
+            TableReference::Bare { table } => self.bare(table, grants).await,
+            TableReference::Partial { schema, table } => self.partial(schema, table, grants).await,
+            TableReference::Full { catalog, schema, table } if catalog.as_ref() == CATALOG => {
+                self.partial(schema, table, grants).await
+            }
+            TableReference::Full { catalog, schema, table } => {
+                if catalog.as_ref() == system::DATASET && schema.as_ref() == PUBLIC {
+                    return self.system(table, grants);
+                }
+                let dataset = self.dataset(catalog)?;
+                self.table(&dataset, schema, table, grants).await
+            }
+        }
+    }
+
+    fn visible(&self) -> Vec<Arc<Dataset>> {
+        let datasets = self.engine.inner.catalog.datasets();
+        datasets.iter().filter(|dataset| may_see(self.principal, &dataset.access)).cloned().collect()
+    }
+
+    fn find(&self, id: &str) -> Option<Arc<Dataset>> {
+        self.engine.inner.catalog.dataset(id).filter(|dataset| may_see(self.principal, &dataset.access))
+    }
+
+    fn dataset(&self, id: &str) -> Result<Arc<Dataset>, Error> {
+        self.find(id).ok_or_else(|| {
+            let error = Error::new(Code::DatasetNotFound, format!("Dataset \"{id}\" does not exist."));
+            let visible = self.visible();
+            let ids = visible.iter().map(|dataset| dataset.id.as_str());
+            match nearest(id, ids.clone()) {
+                Some(near) => error.hint(format!("Did you mean \"{near}\"?")),
+                None if visible.is_empty() => error.hint("No dataset is registered."),
+                None => error.hint(format!("Datasets: {}.", listing(ids))),
+            }
+        })
+    }
+
+    async fn partial(&self, first: &str, table: &str, grants: &mut Grants) -> Result<Resolved, Error> {
+        if first == system::DATASET {
+            return self.system(table, grants);
+        }
+        if let Some(dataset) = self.find(first) {
+            return match split_schema(&dataset, table) {
+                Some((schema, table)) => self.table(&dataset, schema, table, grants).await,
+                None => self.table(&dataset, default_schema(&dataset), table, grants).await,
+            };
+        }
+        // A client that knows no catalogs writes schema.table within its default dataset.
+        if let Some(dataset) = self.default_dataset.and_then(|id| self.find(id))
+            && (first == PUBLIC || dataset.schemas.iter().any(|schema| schema == first))
+        {
+            return self.table(&dataset, first, table, grants).await;
+        }
+        self.dataset(first).and(Err(Error::new(Code::Internal, "A dataset vanished while its name was resolved.")))
+    }
+
+    fn system(&self, table: &str, grants: &mut Grants) -> Result<Resolved, Error> {
+        let provider = system::provider(self.engine, self.principal, table)?;
+        Ok(self.open(system::DATASET, provider, grants))
+    }
+
+    async fn table(
+        &self,
+        dataset: &Arc<Dataset>,
+        schema: &str,
+        table: &str,
+        grants: &mut Grants,
+    ) -> Result<Resolved, Error> {
+        let schema = match schema {
+            PUBLIC if !dataset.schemas.iter().any(|own| own == PUBLIC) => default_schema(dataset),
+            own => own,
+        };
+        let opened = if dataset.schemas.is_empty() || dataset.schemas.iter().any(|own| own == schema) {
+            self.engine.inner.catalog.table(dataset, schema, table).await?
+        } else {
+            None
+        };
+        let Some(provider) = opened else { return Err(self.no_table(dataset, table).await) };
+        let rules = self.engine.inner.policies.on(self.principal, dataset, schema, table);
+        if rules.is_empty() {
+            return Ok(self.open(&dataset.id, provider, grants));
+        }
+        self.restricted(dataset, schema, table, &rules, provider, grants)
+    }
+
+    fn open(&self, dataset: &str, provider: Arc<dyn TableProvider>, grants: &mut Grants) -> Resolved {
+        grants.grant(&provider, None);
+        Resolved { source: provider_as_source(provider), dataset: dataset.to_owned() }
+    }
+
+    fn restricted(
+        &self,
+        dataset: &Dataset,
+        schema: &str,
+        table: &str,
+        rules: &[Arc<crate::policy::Rule>],
+        provider: TableProviderRef,
+        grants: &mut Grants,
+    ) -> Result<Resolved, Error> {
+        let name = TableReference::full(CATALOG, dataset.id.as_str(), listed_name(dataset, schema, table));
+        let (secured, policy) = PolicyTable::under(rules, Arc::clone(&provider), name, self.state)?;
+        grants.grant(&provider, Some(policy));
+        Ok(Resolved { source: provider_as_source(Arc::new(secured)), dataset: dataset.id.clone() })
+    }
+
+    async fn no_table(&self, dataset: &Arc<Dataset>, table: &str) -> Error {
+        let error =
+            Error::new(Code::TableNotFound, format!("Table \"{table}\" does not exist in dataset \"{}\".", dataset.id));
+        let Ok(tables) = self.engine.inner.catalog.tables(dataset).await else { return error };
+        let names: Vec<String> =
+            tables.iter().map(|entry| listed_name(dataset, &entry.schema, &entry.name).into_owned()).collect();
+        let names = names.iter().map(String::as_str);
+        match nearest(table, names.clone()) {
+            Some(near) => error.hint(format!("Did you mean \"{}.{near}\"?", dataset.id)),
+            None if tables.is_empty() => error.hint("The dataset has no tables."),
+            None => error.hint(format!("Its tables: {}.", listing(names))),
+        }
+    }
+
+    async fn bare(&self, table: &str, grants: &mut Grants) -> Result<Resolved, Error> {
+        if let Some(default) = self.default_dataset {
+            let dataset = self.dataset(default)?;
+            match self.table(&dataset, default_schema(&dataset), table, grants).await {
+                Err(error) if error.code() == Code::TableNotFound => {}
+                done => return done,
+            }
+        }
+        let owners = self.owners(table).await;
+        match owners.as_slice() {
+            [only] => self.table(only, default_schema(only), table, grants).await,
+            [] => Err(self.no_such_table(table)),
+            several => {
+                let names: Vec<String> = several.iter().map(|dataset| format!("{}.{table}", dataset.id)).collect();
+                Err(Error::new(Code::AmbiguousName, format!("Table \"{table}\" is in {} datasets.", several.len()))
+                    .hint(format!("Write one of: {}.", listing(names.iter().map(String::as_str)))))
+            }
+        }
+    }
+
+    /// The visible datasets that have `table`. A source that is slow or dead does not count: it hurts no other.
+    async fn owners(&self, table: &str) -> Vec<Arc<Dataset>> {
+        const PATIENCE: Duration = Duration::from_secs(5);
+        const AT_ONCE: usize = 16;
+        stream::iter(self.visible())
+            .map(|dataset| async move {
+                let tables =
+                    tokio::time::timeout(PATIENCE, self.engine.inner.catalog.tables(&dataset)).await.ok()?.ok()?;
+                let schema = default_schema(&dataset);
+                tables.iter().any(|entry| entry.schema == schema && entry.name == table).then_some(dataset)
+            })
+            .buffered(AT_ONCE)
+            .filter_map(|owner| async { owner })
+            .collect()
+            .await
+    }
+
+    fn no_such_table(&self, table: &str) -> Error {
+        let error = Error::new(Code::TableNotFound, format!("Table \"{table}\" does not exist."));
+        match self.default_dataset {
+            Some(default) => error.hint(format!(
+                "It is not in the default dataset \"{default}\" nor in any other; write dataset.table, and see system.tables."
+            )),
+            None => error.hint("Write dataset.table; system.tables lists them."),
+        }
+    }
+}
+
+/// The schema whose tables need none in their name.
+fn default_schema(dataset: &Dataset) -> &str {
+    dataset.schemas.first().map_or(PUBLIC, String::as_str)
+}
+
+/// The name of a table after `dataset.`: tables of other schemas than the default carry theirs.
+pub(crate) fn listed_name<'a>(dataset: &Dataset, schema: &str, table: &'a str) -> std::borrow::Cow<'a, str> {
+    if schema == default_schema(dataset) { table.into() } else { format!("{schema}.{table}").into() }
+}
+
+/// `"schema.table"` in its parts, where the schema is one of the dataset's others.
+fn split_schema<'n>(dataset: &Dataset, table: &'n str) -> Option<(&'n str, &'n str)> {
+    let (schema, table) = table.split_once('.')?;
+    dataset.schemas.iter().skip(1).any(|own| own == schema).then_some((schema, table))
+}

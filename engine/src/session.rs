@@ -1,0 +1,133 @@
+//! The state every query starts from: functions, optimizer rules, settings, and the resources that queries share.
+//!
+//! It is made once. A query gets a copy with its own clock, and a task context with its own memory.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::common::Result;
+use datafusion::execution::context::QueryPlanner;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::GreedyMemoryPool;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::execution::{SessionStateDefaults, TaskContext};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::optimizer::{Optimizer, OptimizerRule};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
+use datafusion::prelude::SessionConfig;
+
+use crate::memory::QueryPool;
+use crate::policy::{BarrierPlanner, PushLeakproofFilters};
+use crate::{Error, Limits, weighted};
+
+/// What every query starts from.
+#[derive(Debug)]
+pub(crate) struct Sessions {
+    base: SessionState,
+    memory: Arc<GreedyMemoryPool>,
+    query_memory: u64,
+}
+
+impl Sessions {
+    pub(crate) fn new(limits: &Limits, spill_dir: Option<&Path>) -> Result<Self, Error> {
+        let runtime = runtime(limits, spill_dir)?;
+        let base = SessionStateBuilder::new()
+            .with_config(config())
+            .with_runtime_env(Arc::new(runtime))
+            .with_expr_planners(SessionStateDefaults::default_expr_planners())
+            .with_scalar_functions(SessionStateDefaults::default_scalar_functions())
+            .with_higher_order_functions(SessionStateDefaults::default_higher_order_functions())
+            .with_aggregate_functions(
+                SessionStateDefaults::default_aggregate_functions().into_iter().chain(weighted::all()).collect(),
+            )
+            .with_window_functions(SessionStateDefaults::default_window_functions())
+            .with_table_function_list(SessionStateDefaults::default_table_functions())
+            .with_optimizer_rules(optimizer_rules())
+            .with_query_planner(Arc::new(Planner))
+            .build();
+        Ok(Self {
+            base,
+            memory: Arc::new(GreedyMemoryPool::new(usize::try_from(limits.memory).unwrap_or(usize::MAX))),
+            query_memory: limits.query_memory,
+        })
+    }
+
+    /// The state of a new query: `now()` is this moment.
+    pub(crate) fn open(&self) -> SessionState {
+        let mut state = self.base.clone();
+        state.mark_start_execution();
+        state
+    }
+
+    /// What the operators of one query run in: memory of its own.
+    pub(crate) fn task(&self, state: &SessionState, id: String) -> Arc<TaskContext> {
+        let shared = state.runtime_env();
+        let runtime = RuntimeEnv {
+            memory_pool: Arc::new(QueryPool::new(self.query_memory, Arc::clone(&self.memory))),
+            disk_manager: Arc::clone(&shared.disk_manager),
+            cache_manager: Arc::clone(&shared.cache_manager),
+            object_store_registry: Arc::clone(&shared.object_store_registry),
+        };
+        Arc::new(TaskContext::new(
+            Some(id.clone()),
+            id,
+            state.config().clone(),
+            state.scalar_functions().clone(),
+            state.higher_order_functions().clone(),
+            state.aggregate_functions().clone(),
+            state.window_functions().clone(),
+            Arc::new(runtime),
+        ))
+    }
+}
+
+fn runtime(limits: &Limits, spill_dir: Option<&Path>) -> Result<RuntimeEnv, Error> {
+    const FILE_METADATA_CACHE: usize = 256 << 20;
+    let mode = match spill_dir {
+        Some(dir) => DiskManagerMode::Directories(vec![dir.to_path_buf()]),
+        None => DiskManagerMode::OsTmpDirectory,
+    };
+    let disk = DiskManagerBuilder::default().with_mode(mode).with_max_temp_directory_size(limits.spill);
+    let builder =
+        RuntimeEnvBuilder::new().with_disk_manager_builder(disk).with_metadata_cache_limit(FILE_METADATA_CACHE);
+    Ok(builder.build()?)
+}
+
+fn config() -> SessionConfig {
+    // Keys of a join's build side that may travel to the other side as a list: see design.md, section 6.
+    const JOIN_KEYS: usize = 20_000;
+    const JOIN_KEYS_SIZE: usize = 4 << 20;
+    let mut config = SessionConfig::new().with_information_schema(false);
+    let options = config.options_mut();
+    options.optimizer.hash_join_inlist_pushdown_max_distinct_values = JOIN_KEYS;
+    options.optimizer.hash_join_inlist_pushdown_max_size = JOIN_KEYS_SIZE;
+    options.execution.time_zone = Some("UTC".to_owned());
+    config
+}
+
+/// DataFusion's rules, with the one that moves harmless predicates below a policy's barrier after filter pushdown:
+/// in the next pass the pushdown carries them on to the source.
+fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
+    let mut rules = Optimizer::new().rules;
+    let at = rules.iter().position(|rule| rule.name() == "push_down_filter").map_or(rules.len(), |at| at + 1);
+    rules.insert(at, Arc::new(PushLeakproofFilters));
+    rules
+}
+
+#[derive(Debug)]
+struct Planner;
+
+#[async_trait]
+impl QueryPlanner for Planner {
+    async fn create_physical_plan(
+        &self,
+        plan: &LogicalPlan,
+        session: &dyn datafusion::catalog::Session,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let barrier: Arc<dyn ExtensionPlanner + Send + Sync> = Arc::new(BarrierPlanner);
+        DefaultPhysicalPlanner::with_extension_planners(vec![barrier]).create_physical_plan(plan, session).await
+    }
+}

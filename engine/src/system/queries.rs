@@ -1,0 +1,86 @@
+//! `system.queries`: the journal. An admin sees every query, others see their own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::{
+    ArrayRef, BooleanArray, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt64Array,
+};
+use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
+use async_trait::async_trait;
+
+use super::datasets::{text_list, text_lists};
+use super::{Asked, SystemTable};
+use crate::journal::Record;
+use crate::{Code, Error};
+
+#[derive(Debug)]
+pub(super) struct Queries;
+
+#[async_trait]
+impl SystemTable for Queries {
+    fn name(&self) -> &'static str {
+        "queries"
+    }
+
+    fn comment(&self) -> &'static str {
+        "Queries that run, and the latest that ended, the newest first."
+    }
+
+    fn schema(&self) -> Schema {
+        Schema::new(vec![
+            Field::new("query_id", DataType::Utf8, false),
+            Field::new("sql", DataType::Utf8, false),
+            Field::new("kind", DataType::Utf8, false),
+            Field::new("datasets", text_list(), false),
+            Field::new("principal", DataType::Utf8, false),
+            Field::new("door", DataType::Utf8, false),
+            Field::new("client", DataType::Utf8, true),
+            Field::new("started_at", DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), false),
+            Field::new("planning_ms", DataType::Float64, false),
+            Field::new("execution_ms", DataType::Float64, false),
+            Field::new("rows", DataType::UInt64, false),
+            Field::new("bytes", DataType::UInt64, false),
+            Field::new("truncated", DataType::Boolean, false),
+            Field::new("outcome", DataType::Utf8, false),
+            Field::new("code", DataType::Utf8, true),
+            Field::new("error", DataType::Utf8, true),
+        ])
+    }
+
+    async fn rows(&self, asked: &Asked) -> Result<RecordBatch, Error> {
+        let records = asked.engine.inner.journal.records(&asked.principal);
+        let text = |text: fn(&Record) -> &str| -> ArrayRef {
+            Arc::new(StringArray::from_iter_values(records.iter().map(text)))
+        };
+        let number = |number: fn(&Record) -> u64| -> ArrayRef {
+            Arc::new(UInt64Array::from_iter_values(records.iter().map(number)))
+        };
+        let optional = |text: fn(&Record) -> Option<&str>| -> ArrayRef {
+            Arc::new(records.iter().map(text).collect::<StringArray>())
+        };
+        let millis = |span: fn(&Record) -> Duration| -> ArrayRef {
+            Arc::new(Float64Array::from_iter_values(records.iter().map(|record| span(record).as_secs_f64() * 1e3)))
+        };
+        let started = records.iter().map(|record| record.started_at.timestamp_micros());
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(StringArray::from_iter_values(records.iter().map(|record| record.id.to_string()))),
+            text(|record| &record.sql),
+            text(|record| record.kind.as_str()),
+            text_lists(records.iter().map(|record| record.datasets.as_slice())),
+            text(|record| &record.principal),
+            text(|record| record.door.as_str()),
+            optional(|record| record.client.as_deref()),
+            Arc::new(TimestampMicrosecondArray::from_iter_values(started).with_timezone("UTC")),
+            millis(|record| record.planning),
+            millis(|record| record.execution),
+            number(|record| record.rows),
+            number(|record| record.bytes),
+            Arc::new(records.iter().map(|record| Some(record.truncated)).collect::<BooleanArray>()),
+            text(|record| record.outcome.as_str()),
+            optional(|record| record.code.map(Code::as_str)),
+            optional(|record| record.error.as_deref()),
+        ];
+        Ok(RecordBatch::try_new(Arc::new(self.schema()), columns)?)
+    }
+}
