@@ -189,7 +189,7 @@ impl Journal {
             .chain(state.ended.iter().cloned())
             .filter(|record| principal.is_admin() || record.principal == principal.name())
             .collect();
-        records.sort_by(|a, b| b.id.cmp(&a.id));
+        records.sort_by_key(|record| std::cmp::Reverse(record.id));
         records
     }
 

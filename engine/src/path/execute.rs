@@ -47,6 +47,7 @@ impl Optimized {
         let schema = SchemaRef::clone(&self.schema);
         let datasets = self.datasets.clone();
         let limit = limits.max_rows;
+        #[expect(clippy::disallowed_methods, reason = "the stream owns the task: AbortOnDropHandle ends it")]
         let task = tokio::spawn(async move {
             let Bounds { deadline, timeout, max_rows, cancel } = bounds;
             let work = AssertUnwindSafe(drive(self, Cut { max_rows, limit }, sender.clone())).catch_unwind();
