@@ -65,7 +65,7 @@ fn write_rows(batch: &RecordBatch, out: &mut Vec<u8>) -> Result<(), Error> {
 }
 
 /// Appends text so that it stays in its cell: a pipe is escaped, a line break is `<br>`.
-fn write_escaped(text: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn write_escaped(text: &[u8], out: &mut Vec<u8>) {
     for (at, &byte) in text.iter().enumerate() {
         match byte {
             b'|' => out.extend_from_slice(b"\\|"),
