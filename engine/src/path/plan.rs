@@ -9,7 +9,7 @@ use datafusion::catalog::cte_worktable::CteWorkTable;
 use datafusion::catalog::{TableFunctionArgs, TableProvider};
 use datafusion::common::TableReference;
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::{DFSchema, ParamValues, Result as DfResult, ScalarValue, plan_datafusion_err};
+use datafusion::common::{DFSchema, ParamValues, Result as DfResult, ScalarValue};
 use datafusion::datasource::provider_as_source;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, RelationPlanner};
@@ -94,9 +94,15 @@ async fn statement_plan(
     let mut datasets = BTreeSet::new();
     let mut tables = HashMap::with_capacity(references.len());
     for reference in references {
-        let resolved = names.resolve(&reference, &mut grants).await?;
-        datasets.insert(resolved.dataset);
-        tables.insert(reference, resolved.source);
+        match names.resolve(&reference, &mut grants).await {
+            Ok(resolved) => {
+                datasets.insert(resolved.dataset);
+                tables.insert(reference, resolved.source);
+            }
+            // References include functions in FROM, such as generate_series(1, 9).
+            Err(error) if error.code() == Code::TableNotFound && is_function(&reference, names.state) => {}
+            Err(error) => return Err(error),
+        }
     }
     let context = Context { state: names.state, tables, functions: Mutex::default() };
     let plan = SqlToRel::new(&context).statement_to_plan(statement)?;
@@ -104,6 +110,10 @@ async fn statement_plan(
         grants.grant(&provider, None);
     }
     Ok((plan, grants, datasets))
+}
+
+fn is_function(reference: &TableReference, state: &SessionState) -> bool {
+    matches!(reference, TableReference::Bare { table } if state.table_functions().contains_key(table.as_ref()))
 }
 
 /// DESCRIBE: the columns of a table as rows.
@@ -192,7 +202,8 @@ struct Context<'a> {
 
 impl ContextProvider for Context<'_> {
     fn get_table_source(&self, name: TableReference) -> DfResult<Arc<dyn TableSource>> {
-        self.tables.get(&name).cloned().ok_or_else(|| plan_datafusion_err!("table '{name}' not found"))
+        let missing = || Error::new(Code::TableNotFound, format!("Table \"{name}\" does not exist."));
+        Ok(self.tables.get(&name).cloned().ok_or_else(missing)?)
     }
 
     fn get_table_function_source(&self, name: &str, args: Vec<Expr>) -> DfResult<Arc<dyn TableSource>> {

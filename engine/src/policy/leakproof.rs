@@ -71,3 +71,40 @@ fn is_leakproof(predicate: &Expr, masked: &BTreeSet<String>) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use datafusion::logical_expr::{cast, col, lit};
+
+    use super::*;
+
+    #[test]
+    fn a_column_compared_with_literals_is_leakproof() {
+        let masked = BTreeSet::from(["salary".to_owned()]);
+        for predicate in [
+            col("id").eq(lit(1)),
+            lit(1).lt_eq(col("id")),
+            col("id").in_list(vec![lit(1), lit(2)], false),
+            col("id").between(lit(1), lit(2)).and(col("city").like(lit("P%"))),
+            col("city").is_null().or(Expr::Not(Box::new(col("is_open")))),
+        ] {
+            assert!(is_leakproof(&predicate, &masked), "{predicate}");
+        }
+    }
+
+    #[test]
+    fn what_can_fail_or_shows_a_masked_value_is_not_leakproof() {
+        let masked = BTreeSet::from(["salary".to_owned()]);
+        for predicate in [
+            (lit(1) / (col("id") - lit(4))).gt(lit(0)),
+            (col("id") + lit(1)).eq(lit(4)),
+            cast(col("city"), arrow::datatypes::DataType::Int64).eq(lit(1)),
+            col("salary").gt(lit(1)),
+            col("id").eq(col("age")),
+            col("id").eq(lit(1)).or(col("salary").is_null()),
+            col("id").in_list(vec![lit(1), col("age")], false),
+        ] {
+            assert!(!is_leakproof(&predicate, &masked), "{predicate}");
+        }
+    }
+}

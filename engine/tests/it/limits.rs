@@ -1,0 +1,144 @@
+//! Limits, cancellation and the journal.
+
+use std::time::Duration;
+
+use engine::{Code, Door, Engine, Limits, Principal, Query};
+use futures::StreamExt;
+
+use super::{catalog, collect, engine, error, rows};
+
+/// A query that would run for hours.
+const ENDLESS: &str = "SELECT count(*) FROM generate_series(1, 10000000000) a(x), generate_series(1, 1000000) b(y) \
+                       WHERE x * 7 + y > 0";
+
+async fn outcome(engine: &Engine, sql: &str) -> Vec<String> {
+    let quoted = sql.replace('\'', "''");
+    rows(engine, &Principal::local(), &format!("SELECT outcome, code, rows FROM system.queries WHERE sql = '{quoted}'"))
+        .await
+}
+
+#[tokio::test]
+async fn a_query_past_its_deadline_stops() {
+    let engine = engine();
+    let query = Query::new(ENDLESS).timeout(Duration::from_millis(50));
+    assert_eq!(error(&engine, &Principal::local(), query).await.code(), Code::DeadlineExceeded);
+    assert_eq!(outcome(&engine, ENDLESS).await, ["failed|deadline_exceeded|0"]);
+}
+
+#[tokio::test]
+async fn a_running_query_is_cancelled_by_its_id() {
+    let engine = engine();
+    let mut stream = engine.query(&Principal::local(), Query::new(ENDLESS)).await.unwrap();
+    assert_eq!(outcome(&engine, ENDLESS).await, ["running||0"]);
+    let stranger = Principal::new("stranger", []);
+    assert_eq!(engine.cancel(&stranger, stream.id()).unwrap_err().code(), Code::QueryNotFound);
+    engine.cancel(&Principal::local(), stream.id()).unwrap();
+    assert_eq!(stream.next().await.unwrap().unwrap_err().code(), Code::Cancelled);
+    assert_eq!(outcome(&engine, ENDLESS).await, ["cancelled|cancelled|0"]);
+}
+
+#[tokio::test]
+async fn a_dropped_stream_leaves_an_abandoned_record() {
+    let engine = engine();
+    drop(engine.query(&Principal::local(), Query::new(ENDLESS)).await.unwrap());
+    assert_eq!(outcome(&engine, ENDLESS).await, ["abandoned||0"]);
+    assert_eq!(engine.running(), 0);
+}
+
+#[tokio::test]
+async fn max_rows_cuts_and_tells() {
+    let engine = engine();
+    let query = Query::new("SELECT id FROM panel.people ORDER BY id").max_rows(3);
+    let mut stream = engine.query(&Principal::local(), query).await.unwrap();
+    let mut rows = 0;
+    while let Some(batch) = stream.next().await {
+        rows += batch.unwrap().num_rows();
+    }
+    let summary = stream.summary();
+    assert_eq!((rows, summary.rows, summary.truncated), (3, 3, true));
+    assert_eq!(summary.notices, ["The answer was cut after 3 rows, as max_rows asked; there are more."]);
+}
+
+#[tokio::test]
+async fn max_rows_of_exactly_the_result_cuts_nothing() {
+    let engine = engine();
+    for (max, truncated) in [(4, false), (0, true)] {
+        let query = Query::new("SELECT id FROM panel.people").max_rows(max);
+        let mut stream = engine.query(&Principal::local(), query).await.unwrap();
+        while let Some(batch) = stream.next().await {
+            batch.unwrap();
+        }
+        assert_eq!((stream.summary().rows, stream.summary().truncated), (max, truncated));
+    }
+}
+
+#[tokio::test]
+async fn the_servers_bound_refuses_what_the_callers_cut_would_allow() {
+    let limits = Limits { max_rows: Some(2), ..Limits::default() };
+    let engine = Engine::builder(catalog()).limits(limits).build().unwrap();
+    let all = error(&engine, &Principal::local(), Query::new("SELECT * FROM panel.people")).await;
+    assert_eq!(all.code(), Code::ResultTooLarge);
+    let cut = Query::new("SELECT * FROM panel.people").max_rows(2);
+    collect(engine.query(&Principal::local(), cut).await.unwrap()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_sort_beyond_its_memory_spills() {
+    let spill = tempfile::tempdir().unwrap();
+    let limits = Limits { query_memory: 48 << 20, ..Limits::default() };
+    let engine = Engine::builder(catalog()).limits(limits).spill_dir(spill.path()).build().unwrap();
+    let sql = "SELECT max(r) FROM (SELECT row_number() OVER (ORDER BY repeat('x', 100) || x) AS r \
+               FROM generate_series(1, 599999) a(x)) q";
+    assert_eq!(rows(&engine, &Principal::local(), sql).await, ["599999"]);
+}
+
+#[tokio::test]
+async fn a_join_beyond_its_memory_is_out_of_memory_and_the_engine_goes_on() {
+    let limits = Limits { query_memory: 4 << 20, ..Limits::default() };
+    let engine = Engine::builder(catalog()).limits(limits).build().unwrap();
+    let sql = "SELECT count(*) FROM generate_series(1, 2000000) a(x) JOIN generate_series(1, 2000000) b(y) ON x = y";
+    assert_eq!(error(&engine, &Principal::local(), Query::new(sql)).await.code(), Code::OutOfMemory);
+    assert_eq!(rows(&engine, &Principal::local(), "SELECT 1").await, ["1"]);
+}
+
+#[tokio::test]
+async fn the_journal_knows_who_asked_what_and_how() {
+    let engine = engine();
+    let query =
+        Query::new("SELECT city, count(*) FROM panel.people GROUP BY city").from(Door::Rest, "curl/8".to_owned());
+    collect(engine.query(&Principal::local(), query).await.unwrap()).await.unwrap();
+    let sql = "SELECT kind, datasets, principal, door, client, rows, outcome, bytes > 0 FROM system.queries \
+               WHERE door = 'rest'";
+    let expected = ["aggregated|[panel]|local|rest|curl/8|2|completed|true"];
+    assert_eq!(rows(&engine, &Principal::local(), sql).await, expected);
+}
+
+#[tokio::test]
+async fn others_see_only_their_own_queries() {
+    let engine = engine();
+    rows(&engine, &Principal::local(), "SELECT 42").await;
+    let mine = rows(&engine, &super::meera(), "SELECT sql FROM system.queries").await;
+    assert_eq!(mine, ["SELECT sql FROM system.queries"]);
+}
+
+#[tokio::test]
+async fn a_failed_query_is_in_the_journal_with_its_code() {
+    let engine = engine();
+    let failed = error(&engine, &Principal::local(), Query::new("SELECT nope FROM panel.people")).await;
+    assert!(failed.query_id().is_some());
+    assert_eq!(outcome(&engine, "SELECT nope FROM panel.people").await, ["failed|column_not_found|0"]);
+}
+
+#[tokio::test]
+async fn thirty_queries_at_once_wait_their_turn() {
+    let limits = Limits { concurrent_queries: 2, ..Limits::default() };
+    let engine = Engine::builder(catalog()).limits(limits).build().unwrap();
+    let local = Principal::local();
+    let answers = (0..30).map(|n| {
+        let (engine, local) = (&engine, &local);
+        async move { rows(engine, local, &format!("SELECT {n} + count(*) FROM panel.people")).await }
+    });
+    for (n, answer) in futures::future::join_all(answers).await.into_iter().enumerate() {
+        assert_eq!(answer, [(n + 4).to_string()]);
+    }
+}
