@@ -2,8 +2,10 @@
 
 use crate::SourceKind;
 
+mod postgres;
+
 /// Every source kind, sorted by name.
-pub static KINDS: &[&dyn SourceKind] = &[];
+pub static KINDS: &[&dyn SourceKind] = &[&postgres::Postgres];
 
 /// The kind called `name`, by its name or an alias.
 pub fn kind(name: &str) -> Option<&'static dyn SourceKind> {

@@ -1,0 +1,195 @@
+//! The tables of a schema and their columns, read from `pg_catalog` by one query and remembered for a short while.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use engine::{TableEntry, TableKind};
+use postgres::Row;
+
+use super::columns::{Column, Described};
+use super::failure::Failure;
+use super::pool::{Pool, Session};
+
+/// How long what was read is believed. A scan checks its columns anyway, so this bounds only how long a new table or
+/// column stays unseen.
+const BELIEVED: Duration = Duration::from_secs(30);
+/// How soon a name that is not there may be looked for again.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// How long the server may take to list a schema.
+pub(super) const LISTING_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A table, view, or what else can be selected from.
+#[derive(Debug, Clone)]
+pub(super) struct Relation {
+    pub(super) schema: String,
+    pub(super) name: String,
+    pub(super) kind: TableKind,
+    pub(super) comment: Option<String>,
+    pub(super) row_estimate: Option<u64>,
+    pub(super) columns: Arc<[Column]>,
+}
+
+impl Relation {
+    pub(super) fn entry(&self) -> TableEntry {
+        TableEntry {
+            schema: self.schema.clone(),
+            name: self.name.clone(),
+            kind: self.kind,
+            comment: self.comment.clone(),
+            row_estimate: self.row_estimate,
+        }
+    }
+}
+
+/// The relations of one schema, sorted by name, as they were at a moment.
+#[derive(Debug, Clone)]
+pub(super) struct Listing {
+    read_at: Instant,
+    relations: Arc<[Arc<Relation>]>,
+}
+
+impl Listing {
+    pub(super) fn relations(&self) -> &[Arc<Relation>] {
+        &self.relations
+    }
+
+    pub(super) fn relation(&self, name: &str) -> Option<&Arc<Relation>> {
+        let at = self.relations.binary_search_by(|relation| relation.name.as_str().cmp(name)).ok()?;
+        self.relations.get(at)
+    }
+
+    /// Whether it is too old to say that a name is not there.
+    pub(super) fn may_lack(&self) -> bool {
+        self.read_at.elapsed() > LOOK_AGAIN
+    }
+}
+
+/// What is remembered of a source's schemas.
+#[derive(Debug, Default)]
+pub(super) struct Listings {
+    by_schema: Mutex<HashMap<String, Listing>>,
+}
+
+impl Listings {
+    pub(super) fn get(&self, schema: &str) -> Option<Listing> {
+        let listings = self.by_schema.lock().unwrap_or_else(PoisonError::into_inner);
+        listings.get(schema).filter(|listing| listing.read_at.elapsed() < BELIEVED).cloned()
+    }
+
+    fn put(&self, schema: &str, listing: Listing) {
+        self.by_schema.lock().unwrap_or_else(PoisonError::into_inner).insert(schema.to_owned(), listing);
+    }
+
+    /// Forgets everything, since something proved to be otherwise.
+    pub(super) fn forget(&self) {
+        self.by_schema.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Reads the relations of `schema` and remembers them. It blocks.
+    pub(super) fn read(&self, pool: &Arc<Pool>, schema: &str) -> Result<Listing, Failure> {
+        let session =
+            Session { application_name: "weft".to_owned(), statement_timeout: Some(LISTING_TIMEOUT) };
+        let place = pool.place();
+        let mut lease = pool.begin(&session)?;
+        let failed = |cause| place.failed(cause, session.statement_timeout);
+        let rows = lease.client()?.query(RELATIONS, &[&schema]).map_err(failed)?;
+        lease.finish();
+        let relations = relations(schema, &rows).map_err(failed)?;
+        let listing = Listing { read_at: Instant::now(), relations: relations.into() };
+        self.put(schema, listing.clone());
+        Ok(listing)
+    }
+}
+
+/// Every column of every relation of the schema `$1`. Domains are followed to their base types.
+/// A foreign table's NOT NULL is a claim that nobody checks. The system's schemas are not shown.
+const RELATIONS: &str = "\
+WITH RECURSIVE domains (oid, base, modifier) AS (
+    SELECT t.oid, t.typbasetype, t.typtypmod FROM pg_catalog.pg_type t WHERE t.typtype = 'd'
+    UNION ALL
+    SELECT d.oid, t.typbasetype, t.typtypmod
+    FROM domains d JOIN pg_catalog.pg_type t ON t.oid = d.base AND t.typtype = 'd'
+), bases AS (
+    SELECT d.oid, d.base, d.modifier
+    FROM domains d JOIN pg_catalog.pg_type t ON t.oid = d.base AND t.typtype <> 'd'
+)
+SELECT c.relname::text AS name,
+       c.relkind::text AS kind,
+       pg_catalog.obj_description(c.oid, 'pg_class') AS comment,
+       CASE WHEN c.relkind = 'p' AND c.reltuples < 0 THEN (
+           SELECT sum(greatest(leaf.reltuples, 0))::float8
+           FROM pg_catalog.pg_partition_tree(c.oid) tree JOIN pg_catalog.pg_class leaf ON leaf.oid = tree.relid
+           WHERE tree.isleaf
+       ) ELSE c.reltuples::float8 END AS rows,
+       a.attname::text AS column_name,
+       pg_catalog.format_type(a.atttypid, a.atttypmod) AS type_name,
+       pg_catalog.col_description(c.oid, a.attnum) AS column_comment,
+       NOT a.attnotnull OR c.relkind = 'f' AS nullable,
+       b.oid AS base,
+       b.typtype::text AS base_class,
+       e.oid AS element,
+       coalesce(bases.modifier, a.atttypmod) AS modifier,
+       greatest(a.attndims, d.typndims)::int4 AS dimensions,
+       coalesce(l.collisdeterministic, true) AS is_deterministic,
+       pg_catalog.current_setting('server_encoding') = 'UTF8' AS is_utf8
+FROM pg_catalog.pg_class c
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+LEFT JOIN pg_catalog.pg_type d ON d.oid = a.atttypid
+LEFT JOIN bases ON bases.oid = a.atttypid
+LEFT JOIN pg_catalog.pg_type b ON b.oid = coalesce(bases.base, a.atttypid)
+LEFT JOIN pg_catalog.pg_type e ON e.oid = b.typelem AND b.typinput = 'pg_catalog.array_in'::pg_catalog.regproc
+LEFT JOIN pg_catalog.pg_collation l ON l.oid = a.attcollation
+WHERE n.nspname = $1 AND c.relkind IN ('r', 'v', 'm', 'f', 'p')
+  AND left(n.nspname, 3) <> 'pg_' AND n.nspname <> 'information_schema'
+ORDER BY c.relname::text COLLATE \"C\", a.attnum";
+
+fn relations(schema: &str, rows: &[Row]) -> Result<Vec<Arc<Relation>>, postgres::Error> {
+    let mut relations = Vec::new();
+    for group in rows.chunk_by(|a, b| a.try_get::<_, &str>("name").ok() == b.try_get::<_, &str>("name").ok()) {
+        let Some(first) = group.first() else { continue };
+        let mut columns = Vec::with_capacity(group.len());
+        for row in group {
+            if let Some(described) = described(row)? {
+                columns.push(Column::new(&described));
+            }
+        }
+        let kind: &str = first.try_get("kind")?;
+        let rows: Option<f64> = first.try_get("rows")?;
+        let is_view = matches!(kind, "v" | "m");
+        relations.push(Arc::new(Relation {
+            schema: schema.to_owned(),
+            name: first.try_get("name")?,
+            kind: if is_view { TableKind::View } else { TableKind::Table },
+            comment: first.try_get("comment")?,
+            row_estimate: rows.filter(|rows| *rows >= 0.0 && kind != "v").map(whole),
+            columns: columns.into(),
+        }));
+    }
+    relations.sort_by(|a: &Arc<Relation>, b| a.name.cmp(&b.name));
+    Ok(relations)
+}
+
+/// What a row says of a column. None for a relation without columns.
+fn described(row: &Row) -> Result<Option<Described>, postgres::Error> {
+    let Some(name) = row.try_get::<_, Option<String>>("column_name")? else { return Ok(None) };
+    Ok(Some(Described {
+        name,
+        type_name: row.try_get("type_name")?,
+        comment: row.try_get("column_comment")?,
+        nullable: row.try_get("nullable")?,
+        base: row.try_get("base")?,
+        is_enumeration: row.try_get::<_, &str>("base_class")? == "e",
+        element: row.try_get("element")?,
+        modifier: row.try_get("modifier")?,
+        dimensions: row.try_get("dimensions")?,
+        is_deterministic: row.try_get("is_deterministic")?,
+        is_utf8: row.try_get("is_utf8")?,
+    }))
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an estimate, and not negative")]
+fn whole(rows: f64) -> u64 {
+    rows as u64
+}
