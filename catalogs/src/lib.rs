@@ -5,4 +5,4 @@
 mod source;
 pub mod sources;
 
-pub use source::{Connect, Scope, Source, SourceKind};
+pub use source::{Connect, Scope, ScopedTable, Source, SourceKind};

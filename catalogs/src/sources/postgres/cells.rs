@@ -14,9 +14,7 @@ use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::FieldRef;
 use arrow::error::ArrowError;
 use connectorx::sources::Produce;
-use connectorx::sources::postgres::{
-    PostgresBinarySourcePartitionParser, PostgresSourceError, PostgresTypeSystem,
-};
+use connectorx::sources::postgres::{PostgresBinarySourcePartitionParser, PostgresSourceError, PostgresTypeSystem};
 use postgres::types::Type;
 
 use super::columns::Shape;
@@ -113,9 +111,9 @@ impl Cells {
             })),
             Shape::Text => Cells::Text(StringBuilder::with_capacity(rows, bytes)),
             Shape::Time => Cells::Time(Time64MicrosecondBuilder::with_capacity(rows)),
-            Shape::Timestamp | Shape::TimestampTz => Cells::Timestamp(
-                TimestampMicrosecondBuilder::with_capacity(rows).with_data_type(shape.data_type()),
-            ),
+            Shape::Timestamp | Shape::TimestampTz => {
+                Cells::Timestamp(TimestampMicrosecondBuilder::with_capacity(rows).with_data_type(shape.data_type()))
+            }
         }
     }
 
@@ -166,7 +164,9 @@ impl Cells {
     /// Takes an item of a list, from the bytes of its binary form.
     fn take_item(&mut self, item: Option<&[u8]>) -> Result<(), CellError> {
         match self {
-            Cells::Bool(values) => values.append_option(item.map(|bytes| fixed::<1>(bytes).map(|[b]| b != 0)).transpose()?),
+            Cells::Bool(values) => {
+                values.append_option(item.map(|bytes| fixed::<1>(bytes).map(|[b]| b != 0)).transpose()?)
+            }
             Cells::Bytes(values) => values.append_option(item),
             Cells::Date(values) => {
                 values.append_option(item.map(|bytes| date(i32::from_be_bytes(fixed(bytes)?))).transpose()?);
@@ -182,9 +182,15 @@ impl Cells {
                 let value = item.map(|bytes| fixed(bytes).map(f64::from_be_bytes)).transpose()?;
                 values.append_option(value.map(one_nan_f64));
             }
-            Cells::Int2(values) => values.append_option(item.map(|bytes| fixed(bytes).map(i16::from_be_bytes)).transpose()?),
-            Cells::Int4(values) => values.append_option(item.map(|bytes| fixed(bytes).map(i32::from_be_bytes)).transpose()?),
-            Cells::Int8(values) => values.append_option(item.map(|bytes| fixed(bytes).map(i64::from_be_bytes)).transpose()?),
+            Cells::Int2(values) => {
+                values.append_option(item.map(|bytes| fixed(bytes).map(i16::from_be_bytes)).transpose()?)
+            }
+            Cells::Int4(values) => {
+                values.append_option(item.map(|bytes| fixed(bytes).map(i32::from_be_bytes)).transpose()?)
+            }
+            Cells::Int8(values) => {
+                values.append_option(item.map(|bytes| fixed(bytes).map(i64::from_be_bytes)).transpose()?)
+            }
             Cells::List(lists) => lists.append(item)?,
             Cells::Text(values) => {
                 let text = item.map(std::str::from_utf8).transpose();

@@ -29,7 +29,10 @@ pub(super) enum Shape {
     Bool,
     Bytes,
     Date,
-    Decimal { precision: u8, scale: i8 },
+    Decimal {
+        precision: u8,
+        scale: i8,
+    },
     Float4,
     Float8,
     Int2,
@@ -157,6 +160,11 @@ impl Shape {
             Shape::Decimal { .. } => 16,
             Shape::Bytes | Shape::List(_) | Shape::Text => 32,
         }
+    }
+
+    /// Whether values are of any length.
+    pub(super) fn is_open_ended(&self) -> bool {
+        matches!(self, Shape::Bytes | Shape::List(_) | Shape::Text)
     }
 
     fn is_decimal(&self) -> bool {

@@ -75,20 +75,14 @@ impl Place {
 
     /// Nobody answers there.
     pub(super) fn unreachable(&self) -> Error {
-        Error::new(
-            Code::SourceUnavailable,
-            format!("Source \"{}\" at {} cannot be reached.", self.id, self.location),
-        )
-        .hint("Check that the server runs and that host and port of the source are right, then retry.")
+        Error::new(Code::SourceUnavailable, format!("Source \"{}\" at {} cannot be reached.", self.id, self.location))
+            .hint("Check that the server runs and that host and port of the source are right, then retry.")
     }
 
     /// Every connection of the pool was taken for as long as one may wait.
     pub(super) fn busy(&self, connections: u32) -> Error {
-        Error::new(
-            Code::Overloaded,
-            format!("All {connections} connections of source \"{}\" are in use.", self.id),
-        )
-        .hint("Retry, or raise max_pool_size of the source.")
+        Error::new(Code::Overloaded, format!("All {connections} connections of source \"{}\" are in use.", self.id))
+            .hint("Retry, or raise max_pool_size of the source.")
     }
 
     /// A statement on an open connection failed. `limit` is how long the server was told that it may take.
@@ -113,9 +107,8 @@ impl Place {
 
     fn unreadable(&self, column: Option<&str>) -> Error {
         let what = column.map_or_else(|| "a value".to_owned(), |column| format!("a value of column \"{column}\""));
-        Error::new(Code::DataInvalid, format!("Source \"{}\" sent {what} that cannot be read.", self.id)).hint(
-            "A database whose encoding is SQL_ASCII may hold text that is not UTF-8; the log has the cause.",
-        )
+        Error::new(Code::DataInvalid, format!("Source \"{}\" sent {what} that cannot be read.", self.id))
+            .hint("A database whose encoding is SQL_ASCII may hold text that is not UTF-8; the log has the cause.")
     }
 
     fn rejected(&self, state: &SqlState, limit: Option<Duration>) -> Error {

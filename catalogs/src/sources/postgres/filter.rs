@@ -29,14 +29,16 @@ struct Translation<'a> {
     depth: usize,
 }
 
-impl Translation<'_> {
+impl<'a> Translation<'a> {
     fn predicate(self, predicate: &Expr) -> Option<String> {
         let below = Translation { depth: self.depth + 1, ..self };
         if below.depth > DEEPEST {
             return None;
         }
         match predicate {
-            Expr::Column(_) => self.column(predicate).filter(|column| is_truth_value(column)).map(Column::name),
+            Expr::Column(_) => {
+                self.column(predicate).filter(|column| *column.field.data_type() == DataType::Boolean).map(Column::name)
+            }
             Expr::Literal(ScalarValue::Boolean(Some(truth)), _) => Some(truth.to_string()),
             Expr::BinaryExpr(BinaryExpr { left, op: op @ (Operator::And | Operator::Or), right }) => {
                 Some(format!("({} {op} {})", below.predicate(left)?, below.predicate(right)?))
@@ -60,7 +62,7 @@ impl Translation<'_> {
         }
     }
 
-    fn column(self, expression: &Expr) -> Option<&'_ Column> {
+    fn column(self, expression: &Expr) -> Option<&'a Column> {
         let Expr::Column(named) = expression else { return None };
         self.columns.iter().find(|column| *column.field.name() == named.name)
     }
@@ -89,10 +91,6 @@ fn value(expression: &Expr) -> Option<&ScalarValue> {
         Expr::Literal(value, _) => Some(value),
         _ => None,
     }
-}
-
-fn is_truth_value(column: &&Column) -> bool {
-    *column.field.data_type() == DataType::Boolean
 }
 
 fn comparison(column: &Column, op: Operator, value: &ScalarValue) -> Option<String> {
@@ -127,7 +125,9 @@ fn literal(column: &Column, op: Operator, value: &ScalarValue) -> Option<String>
     let is_equality = matches!(op, Operator::Eq | Operator::NotEq);
     match column.compare {
         Compare::Never => None,
-        Compare::Native if value.data_type().equals_datatype(column.field.data_type()) || is_same_instant(column, value) => {
+        Compare::Native
+            if value.data_type().equals_datatype(column.field.data_type()) || is_same_instant(column, value) =>
+        {
             native(op, value)
         }
         Compare::Native => None,
@@ -152,7 +152,9 @@ fn is_same_instant(column: &Column, value: &ScalarValue) -> bool {
 
 fn text(value: &ScalarValue) -> Option<&str> {
     match value {
-        ScalarValue::Utf8(Some(text)) | ScalarValue::LargeUtf8(Some(text)) | ScalarValue::Utf8View(Some(text)) => Some(text),
+        ScalarValue::Utf8(Some(text)) | ScalarValue::LargeUtf8(Some(text)) | ScalarValue::Utf8View(Some(text)) => {
+            Some(text)
+        }
         _ => None,
     }
 }
@@ -171,7 +173,8 @@ fn native(op: Operator, value: &ScalarValue) -> Option<String> {
         ScalarValue::Float64(Some(value)) => typed(float(op, *value, value.to_string())?, "float8"),
         ScalarValue::Decimal128(Some(value), _, scale) => typed(decimal(*value, *scale)?, "numeric"),
         ScalarValue::Date32(Some(days)) => {
-            let day = NaiveDate::from_ymd_opt(1970, 1, 1)?.checked_add_signed(chrono::TimeDelta::days((*days).into()))?;
+            let day =
+                NaiveDate::from_ymd_opt(1970, 1, 1)?.checked_add_signed(chrono::TimeDelta::days((*days).into()))?;
             typed(date(day)?, "date")
         }
         ScalarValue::Time64Microsecond(Some(micros)) => {

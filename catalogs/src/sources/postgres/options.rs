@@ -115,15 +115,14 @@ impl Settings {
     /// `invalid_argument` that names the option.
     pub(super) fn parse(options: &Value, root: &Path) -> Result<Self, Error> {
         let written = read(options)?;
-        let options = match &written.url {
-            Some(url) => written.or(of_url(url)?),
-            None => written,
-        };
+        let of_url = written.url.as_deref().map(of_url).transpose()?.unwrap_or_default();
+        let options = written.or(of_url);
         let port = match options.port {
             None => 5432,
             Some(port) => u16::try_from(port).ok().filter(|port| *port > 0).ok_or_else(|| malformed("port"))?,
         };
-        let max_pool_size = options.max_pool_size.unwrap_or_else(|| MAX_POOL_SIZE.max(options.min_pool_size.unwrap_or(0)));
+        let max_pool_size =
+            options.max_pool_size.unwrap_or_else(|| MAX_POOL_SIZE.max(options.min_pool_size.unwrap_or(0)));
         let min_pool_size = options.min_pool_size.unwrap_or(0);
         if max_pool_size == 0 {
             return Err(invalid("Option \"max_pool_size\" must be at least 1."));
@@ -240,7 +239,8 @@ fn of_url(url: &str) -> Result<Options, Error> {
     }
     let mut options = read(&Value::Object(map))?;
     let present = |text: &str| (!text.is_empty()).then(|| decoded(text));
-    options.host = url.host_str().and_then(|host| present(host.trim_start_matches('[').trim_end_matches(']'))).transpose()?;
+    options.host =
+        url.host_str().and_then(|host| present(host.trim_start_matches('[').trim_end_matches(']'))).transpose()?;
     options.port = url.port().map(u32::from);
     options.database = present(url.path().trim_start_matches('/')).transpose()?;
     options.user = present(url.username()).transpose()?;

@@ -204,7 +204,10 @@ pub(super) struct Lease {
 
 impl Lease {
     pub(super) fn client(&mut self) -> Result<&mut Client, Error> {
-        self.place.client.as_mut().ok_or_else(|| Error::new(Code::Internal, "A connection was closed while it was in use."))
+        self.place
+            .client
+            .as_mut()
+            .ok_or_else(|| Error::new(Code::Internal, "A connection was closed while it was in use."))
     }
 
     /// What stops the statement that runs on this connection, from another thread.
@@ -269,7 +272,9 @@ impl Slot {
         let Some(client) = self.client.take() else { return };
         // The driver blocks while it says goodbye, and panics if it does so on an async worker.
         if tokio::runtime::Handle::try_current().is_ok() {
-            if let Err(error) = thread::Builder::new().name("weft-postgres-close".to_owned()).spawn(move || drop(client)) {
+            if let Err(error) =
+                thread::Builder::new().name("weft-postgres-close".to_owned()).spawn(move || drop(client))
+            {
                 tracing::warn!(%error, "no thread to close a connection");
             }
         } else {

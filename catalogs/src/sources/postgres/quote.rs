@@ -14,11 +14,7 @@ pub(super) fn literal(text: &str) -> Option<String> {
         return None;
     }
     let quoted = text.replace('\'', "''");
-    Some(if quoted.contains('\\') {
-        format!("E'{}'", quoted.replace('\\', "\\\\"))
-    } else {
-        format!("'{quoted}'")
-    })
+    Some(if quoted.contains('\\') { format!("E'{}'", quoted.replace('\\', "\\\\")) } else { format!("'{quoted}'") })
 }
 
 #[cfg(test)]

@@ -168,7 +168,9 @@ impl Control {
             return;
         }
         let control = Arc::clone(self);
-        if let Err(error) = thread::Builder::new().name("weft-postgres-cancel".to_owned()).spawn(move || control.cancel()) {
+        if let Err(error) =
+            thread::Builder::new().name("weft-postgres-cancel".to_owned()).spawn(move || control.cancel())
+        {
             tracing::warn!(%error, "no thread to cancel a statement with");
         }
     }
@@ -250,7 +252,8 @@ impl Reader {
         let mut lease = self.job.pool.begin(&self.job.session)?;
         self.control.is_connected.store(true, Ordering::Release);
         self.control.watch(lease.canceller()?);
-        let result = if self.control.is_abandoned() { Ok(End::Abandoned) } else { self.stream(lease.client()?, has_sent) };
+        let result =
+            if self.control.is_abandoned() { Ok(End::Abandoned) } else { self.stream(lease.client()?, has_sent) };
         if let Ok(End::Abandoned) = result {
             self.control.cancel();
         }
@@ -270,7 +273,9 @@ impl Reader {
         let started = Instant::now();
         let place = self.place();
         let question = &self.job.question;
-        let limit = || self.job.session.statement_timeout.filter(|limit| started.elapsed() + Duration::from_millis(50) >= *limit);
+        let limit = || {
+            self.job.session.statement_timeout.filter(|limit| started.elapsed() + Duration::from_millis(50) >= *limit)
+        };
         let failed = |cause| place.failed(cause, limit());
         let announced = client.prepare(&question.sql).map_err(failed)?;
         if question.columns.is_empty() {
@@ -343,7 +348,7 @@ struct Batch {
 impl Batch {
     /// An empty one, with room for as much as the last one held.
     fn new(columns: &[Column], rows: usize, bytes: usize) -> Self {
-        let open_ended = columns.iter().filter(|column| column.shape.data_type().is_variable_width()).count();
+        let open_ended = columns.iter().filter(|column| column.shape.is_open_ended()).count();
         let bytes = bytes / open_ended.max(1);
         Self { cells: columns.iter().map(|column| Cells::new(&column.shape, rows, bytes)).collect(), rows: 0, bytes: 0 }
     }

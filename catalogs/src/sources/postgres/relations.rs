@@ -88,8 +88,7 @@ impl Listings {
 
     /// Reads the relations of `schema` and remembers them. It blocks.
     pub(super) fn read(&self, pool: &Arc<Pool>, schema: &str) -> Result<Listing, Failure> {
-        let session =
-            Session { application_name: "weft".to_owned(), statement_timeout: Some(LISTING_TIMEOUT) };
+        let session = Session { application_name: "weft".to_owned(), statement_timeout: Some(LISTING_TIMEOUT) };
         let place = pool.place();
         let mut lease = pool.begin(&session)?;
         let failed = |cause| place.failed(cause, session.statement_timeout);
@@ -163,7 +162,7 @@ fn relations(schema: &str, rows: &[Row]) -> Result<Vec<Arc<Relation>>, postgres:
             name: first.try_get("name")?,
             kind: if is_view { TableKind::View } else { TableKind::Table },
             comment: first.try_get("comment")?,
-            row_estimate: rows.filter(|rows| *rows >= 0.0 && kind != "v").map(whole),
+            row_estimate: rows.filter(|rows| *rows >= 0.0 && kind != "v").map(|rows| rows as u64),
             columns: columns.into(),
         }));
     }
@@ -187,9 +186,4 @@ fn described(row: &Row) -> Result<Option<Described>, postgres::Error> {
         is_deterministic: row.try_get("is_deterministic")?,
         is_utf8: row.try_get("is_utf8")?,
     }))
-}
-
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an estimate, and not negative")]
-fn whole(rows: f64) -> u64 {
-    rows as u64
 }

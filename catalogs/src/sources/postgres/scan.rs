@@ -59,7 +59,10 @@ impl PostgresExec {
 
 impl fmt::Debug for PostgresExec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PostgresExec").field("table", &self.table).field("sql", &self.question.sql).finish_non_exhaustive()
+        f.debug_struct("PostgresExec")
+            .field("table", &self.table)
+            .field("sql", &self.question.sql)
+            .finish_non_exhaustive()
     }
 }
 
@@ -133,7 +136,11 @@ impl ExecutionPlan for PostgresExec {
         Some(self.metrics.clone_inner())
     }
 
-    fn statistics_from_inputs(&self, _: &[Arc<Statistics>], _: &StatisticsArgs) -> Result<Arc<Statistics>, DataFusionError> {
+    fn statistics_from_inputs(
+        &self,
+        _: &[Arc<Statistics>],
+        _: &StatisticsArgs,
+    ) -> Result<Arc<Statistics>, DataFusionError> {
         Ok(Arc::clone(&self.statistics))
     }
 }

@@ -1,5 +1,3 @@
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 use datafusion::common::ScalarValue;
 use datafusion::prelude::{Expr, col, in_list, lit};
 use postgres::types::Type;
