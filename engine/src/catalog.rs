@@ -7,8 +7,10 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
-use datafusion::catalog::TableProvider;
+use datafusion::catalog::{MemTable, TableProvider};
 
 use crate::{Code, Error};
 
@@ -229,6 +231,20 @@ impl MemoryCatalog {
         });
         self.tables.insert((dataset.to_owned(), table.to_owned()), provider);
         self
+    }
+
+    /// The same catalog with one more table that holds `batches`; its dataset is made when it is new.
+    ///
+    /// # Errors
+    /// `invalid_argument` where a batch has another schema than `schema`.
+    pub fn with_batches(
+        self,
+        dataset: &str,
+        table: &str,
+        schema: SchemaRef,
+        batches: Vec<RecordBatch>,
+    ) -> Result<Self, Error> {
+        Ok(self.with_table(dataset, table, Arc::new(MemTable::try_new(schema, vec![batches])?)))
     }
 
     /// The same catalog with `dataset` declared, or declared anew.

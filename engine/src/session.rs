@@ -13,7 +13,7 @@ use datafusion::execution::memory_pool::GreedyMemoryPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::execution::{SessionStateDefaults, TaskContext};
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{LogicalPlan, ScalarUDF};
 use datafusion::optimizer::{Optimizer, OptimizerRule};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
@@ -38,7 +38,7 @@ impl Sessions {
             .with_config(config())
             .with_runtime_env(Arc::new(runtime))
             .with_expr_planners(SessionStateDefaults::default_expr_planners())
-            .with_scalar_functions(SessionStateDefaults::default_scalar_functions())
+            .with_scalar_functions(scalar_functions())
             .with_higher_order_functions(SessionStateDefaults::default_higher_order_functions())
             .with_aggregate_functions(
                 SessionStateDefaults::default_aggregate_functions().into_iter().chain(weighted::all()).collect(),
@@ -82,6 +82,12 @@ impl Sessions {
             Arc::new(runtime),
         ))
     }
+}
+
+/// DataFusion's functions, but for the one that would show where a file lies.
+fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
+    let functions = SessionStateDefaults::default_scalar_functions();
+    functions.into_iter().filter(|function| function.name() != "input_file_name").collect()
 }
 
 fn runtime(limits: &Limits, spill_dir: Option<&Path>) -> Result<RuntimeEnv, Error> {

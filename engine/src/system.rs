@@ -115,10 +115,11 @@ impl Asked {
         self.datasets.as_ref().is_none_or(|wanted| wanted.contains(DATASET))
     }
 
-    /// The wanted tables of every visible dataset, by dataset. A source that is dead or slow drops out; when the
-    /// query names its datasets, its error is the answer instead.
+    /// The wanted tables of every visible dataset, by dataset. A source that is dead or slow drops out; when the query
+    /// names one dataset, its error is the answer instead.
     async fn visible_tables(&self) -> Result<Vec<(Arc<Dataset>, TableEntry)>, Error> {
-        let listed = self.ask_each(self.visible_datasets(), |engine, dataset| async move {
+        let is_named = self.datasets.as_ref().is_some_and(|datasets| datasets.len() == 1);
+        let listed = self.ask_each(self.visible_datasets(), is_named, |engine, dataset| async move {
             let tables = engine.inner.catalog.tables(&dataset).await?;
             Ok(tables.iter().map(|entry| (Arc::clone(&dataset), entry.clone())).collect::<Vec<_>>())
         });
@@ -129,14 +130,32 @@ impl Asked {
         Ok(tables)
     }
 
-    /// Asks for each item at once, within a deadline, and keeps the order.
-    async fn ask_each<I, T, F>(&self, items: Vec<I>, ask: impl Fn(Engine, I) -> F) -> Result<Vec<T>, Error>
+    /// Opens tables, all at once. One that fails drops out; when the query names one table, its error is the answer.
+    async fn open_each<T, F>(
+        &self,
+        tables: Vec<(Arc<Dataset>, TableEntry)>,
+        open: impl Fn(Engine, (Arc<Dataset>, TableEntry)) -> F,
+    ) -> Result<Vec<T>, Error>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        let is_named = self.tables.as_ref().is_some_and(|tables| tables.len() == 1);
+        self.ask_each(tables, is_named, open).await
+    }
+
+    /// Asks for each item at once, within a deadline, and keeps the order. What fails drops out, but where the query
+    /// names the very thing.
+    async fn ask_each<I, T, F>(
+        &self,
+        items: Vec<I>,
+        is_named: bool,
+        ask: impl Fn(Engine, I) -> F,
+    ) -> Result<Vec<T>, Error>
     where
         F: Future<Output = Result<T, Error>>,
     {
         const PATIENCE: Duration = Duration::from_secs(15);
         const AT_ONCE: usize = 16;
-        let is_named = self.datasets.as_ref().is_some_and(|datasets| datasets.len() == 1);
         let answers = stream::iter(items).map(|item| {
             let answer = ask(self.engine.clone(), item);
             async { tokio::time::timeout(PATIENCE, answer).await }

@@ -32,8 +32,7 @@ impl Planned {
         verify_logical(&self.plan, &self.grants)?;
         refuse_explaining_policies(principal, &self)?;
         if query.apply_weights == Some(true) {
-            return Err(Error::new(Code::DesignMissing, "Weights cannot be applied to plain aggregates here yet.")
-                .hint("Use weighted_count(w), weighted_sum(x, w), weighted_avg(x, w) and their kin."));
+            return Err(no_weights(self.has_weights));
         }
         let kind = kind(&self.plan, &self.datasets)?;
         let plan = reach::rewrite(self.plan)?;
@@ -82,6 +81,17 @@ fn refuse_explaining_policies(principal: &Principal, planned: &Planned) -> Resul
         .hint("Run the query itself; system.queries has its times and rows."));
     }
     Ok(())
+}
+
+/// Plain aggregates are never weighted in silence, nor left plain where weights were asked for.
+fn no_weights(are_declared: bool) -> Error {
+    let hint = "Write weighted_count(w), weighted_sum(x, w), weighted_avg(x, w) and their kin.";
+    match are_declared {
+        true => {
+            Error::new(Code::UnsupportedSql, "Plain aggregates cannot be turned into weighted ones yet.").hint(hint)
+        }
+        false => Error::new(Code::DesignMissing, "No dataset of this query declares weights to apply.").hint(hint),
+    }
 }
 
 fn kind(plan: &LogicalPlan, datasets: &BTreeSet<String>) -> Result<Kind, Error> {

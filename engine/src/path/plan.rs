@@ -33,6 +33,8 @@ pub(super) struct Planned {
     pub(super) plan: LogicalPlan,
     pub(super) grants: Grants,
     pub(super) datasets: BTreeSet<String>,
+    /// Whether a dataset that the query reads declares weights.
+    pub(super) has_weights: bool,
     parameters: SchemaRef,
 }
 
@@ -81,7 +83,9 @@ impl Planned {
             Asked::Columns(name) => columns_plan(object_name_to_table_reference(name, true)?, &names).await?,
         };
         let parameters = parameters(&plan)?;
-        Ok(Self { state, plan, grants, datasets, parameters })
+        let has_weights =
+            datasets.iter().any(|id| engine.inner.catalog.dataset(id).is_some_and(|dataset| dataset.weights.is_some()));
+        Ok(Self { state, plan, grants, datasets, has_weights, parameters })
     }
 }
 

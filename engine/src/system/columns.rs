@@ -47,7 +47,7 @@ impl SystemTable for Columns {
 
     async fn rows(&self, asked: &Asked) -> Result<RecordBatch, Error> {
         let tables = asked.visible_tables().await?;
-        let mut rows: Vec<Row> = asked.ask_each(tables, open).await?.into_iter().flatten().collect();
+        let mut rows: Vec<Row> = asked.open_each(tables, open).await?.into_iter().flatten().collect();
         if asked.wants_system() {
             for (table, entry) in system_entries().filter(|(_, entry)| asked.wants_table(&entry.name)) {
                 rows.extend(of_table(DATASET, &entry.schema, &entry.name, &table.schema()));

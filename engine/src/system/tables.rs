@@ -50,7 +50,7 @@ impl SystemTable for Tables {
         let is_opened = asked.wants_column("arrow_schema");
         let tables = asked.visible_tables().await?;
         if is_opened {
-            let opened = asked.ask_each(tables, open);
+            let opened = asked.open_each(tables, open);
             rows.extend(opened.await?.into_iter().flatten());
         } else {
             rows.extend(tables.into_iter().map(|(dataset, entry)| Row {

@@ -45,6 +45,11 @@ async fn one_statement_at_a_time() {
 }
 
 #[tokio::test]
+async fn no_function_tells_where_a_file_lies() {
+    assert_eq!(code(&engine(), "SELECT input_file_name() FROM panel.people").await, Code::FunctionNotFound);
+}
+
+#[tokio::test]
 async fn no_file_can_be_named_as_a_table() {
     let engine = engine();
     for sql in ["SELECT * FROM '/etc/passwd'", "SELECT * FROM \"/etc/passwd\"", "SELECT * FROM read_csv('/etc/passwd')"]
