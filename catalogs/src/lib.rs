@@ -2,7 +2,11 @@
 //!
 //! It never decides who may see what, and never plans a query: it hands tables to `engine` through `engine::Catalog`.
 
+pub mod home;
+mod registry;
 mod source;
 pub mod sources;
 
+pub use home::{Fault, Flight, Home, Http, LogFormat, Problem, Problems, Settings, Telemetry, timespan};
+pub use registry::Registry;
 pub use source::{Connect, Scope, ScopedTable, Source, SourceKind};

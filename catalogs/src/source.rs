@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use engine::{Error, TableEntry, TableProviderRef};
@@ -11,6 +12,11 @@ use engine::{Error, TableEntry, TableProviderRef};
 pub trait SourceKind: Debug + Send + Sync {
     /// The name in `type:`.
     fn name(&self) -> &'static str;
+
+    /// The name for people.
+    fn title(&self) -> &'static str {
+        self.name()
+    }
 
     /// Other names for it.
     fn aliases(&self) -> &'static [&'static str] {
@@ -83,6 +89,11 @@ pub trait Source: Debug + Send + Sync {
     /// # Errors
     /// `source_unavailable`, `source_rejected`, `data_invalid`.
     async fn test(&self) -> Result<(), Error>;
+
+    /// How long a listing of tables may be reused before the source is asked again.
+    fn listing_lifetime(&self) -> Duration {
+        Duration::from_secs(5)
+    }
 
     /// Connections open, idle and at most; None where it has no pool.
     fn pool(&self) -> Option<(u32, u32, u32)> {

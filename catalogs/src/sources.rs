@@ -1,11 +1,15 @@
 //! Every source kind, in one visible list.
 
-use crate::SourceKind;
-
+mod csv;
+pub(crate) mod files;
+mod ndjson;
+mod parquet;
 mod postgres;
 
+use crate::SourceKind;
+
 /// Every source kind, sorted by name.
-pub static KINDS: &[&dyn SourceKind] = &[&postgres::Postgres];
+pub static KINDS: &[&dyn SourceKind] = &[&csv::Csv, &ndjson::Ndjson, &parquet::Parquet, &postgres::Postgres];
 
 /// The kind called `name`, by its name or an alias.
 pub fn kind(name: &str) -> Option<&'static dyn SourceKind> {

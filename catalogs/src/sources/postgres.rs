@@ -44,6 +44,10 @@ impl SourceKind for Postgres {
         "postgres"
     }
 
+    fn title(&self) -> &'static str {
+        "PostgreSQL"
+    }
+
     fn aliases(&self) -> &'static [&'static str] {
         &["postgresql"]
     }

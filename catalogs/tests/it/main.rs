@@ -1,4 +1,10 @@
-//! What the source kinds do with real data: one binary, since each links the engine.
+//! The catalogs crate from outside: homes, the registry, and every source kind through one contract.
 
+mod configuration;
+mod contract;
+mod files;
+mod folder;
+mod home;
 #[cfg(test)]
 mod postgres;
+mod registry;

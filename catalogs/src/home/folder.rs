@@ -1,0 +1,240 @@
+//! Reads the files of a home folder. Each file is parsed, interpolated, checked and only then used.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use engine::names::nearest;
+use engine::policy::Policies;
+use serde::de::DeserializeOwned;
+
+use super::Home;
+use super::interpolate::{Env, interpolate};
+use super::policy_file::PolicyFile;
+use super::problem::{Fault, Problems};
+use super::resolve::Resolver;
+use super::settings::{Settings, WeftFile, override_from};
+use super::shape::{Faults, Shape};
+use super::yaml::{Node, parse};
+
+pub(crate) const WEFT_FILE: &str = "weft.yaml";
+pub(crate) const DATASOURCES_FILE: &str = "datasources.yaml";
+pub(crate) const SUMMARY_FILE: &str = "summary.yaml";
+pub(crate) const DATASETS: &str = "datasets";
+pub(crate) const POLICIES: &str = "policies";
+/// Stands in place of a file's name where a value came from a variable.
+pub(crate) const ENVIRONMENT: &str = "environment";
+
+/// What was read so far, and what was wrong with it.
+pub(crate) struct Reader<'a> {
+    pub(crate) root: &'a Path,
+    pub(crate) env: Env<'a>,
+    pub(crate) problems: Problems,
+    pub(crate) notes: Vec<String>,
+    /// Places whose variables could not be substituted, as file and key path.
+    unset: Vec<(String, String)>,
+    shapes: HashMap<&'static str, Shape>,
+}
+
+/// The home, with what has problems left out, and the problems.
+pub(crate) fn read(root: &Path, env: Env<'_>) -> (Home, Problems) {
+    let mut reader = Reader {
+        root,
+        env,
+        problems: Problems::default(),
+        notes: Vec::new(),
+        unset: Vec::new(),
+        shapes: HashMap::new(),
+    };
+    if !root.is_dir() {
+        reader.problems.add(&root.display().to_string(), "", Fault::NoHome);
+    }
+    let settings = reader.settings();
+    let policies = reader.policies();
+    let (sources, datasets) = Resolver::default().resolve(&mut reader);
+    reader.check_names(&settings, &policies, &datasets);
+    reader.note_unread_files();
+    let Reader { problems, notes, .. } = reader;
+    (Home { settings, policies, sources, datasets, notes }, problems)
+}
+
+impl<'a> Reader<'a> {
+    fn settings(&mut self) -> Settings {
+        let shape = Shape::of::<WeftFile>();
+        let mut node = self.tree(WEFT_FILE).unwrap_or(Node::Map(Vec::new()));
+        let replaced = override_from(&mut node, &shape, self.env);
+        let mut faults = Faults::new();
+        let value = shape.read(&node, "", &mut faults);
+        for (key, fault) in &faults {
+            match replaced.iter().find(|(path, _)| path == key) {
+                Some((_, variable)) => self.problems.add(ENVIRONMENT, variable.clone(), fault.clone()),
+                None => self.problems.add(WEFT_FILE, key.clone(), fault.clone()),
+            }
+        }
+        if !faults.is_empty() || self.is_unset(WEFT_FILE, "") {
+            return Settings::default();
+        }
+        match serde_json::from_value::<WeftFile>(value) {
+            Ok(file) => file.settings(self.root),
+            Err(error) => {
+                self.problems.add(WEFT_FILE, "", Fault::Rejected(error.to_string()));
+                Settings::default()
+            }
+        }
+    }
+
+    fn policies(&mut self) -> Policies {
+        let mut policies = Policies::default();
+        for file in self.yaml_files(POLICIES) {
+            if let Some(more) = self.file::<PolicyFile, Policies>(&file) {
+                for entry in &more.principals {
+                    if policies.principals.iter().any(|known| known.name == entry.name) {
+                        let other = "another policy file".to_owned();
+                        let fault = Fault::Duplicate { id: entry.name.clone(), other };
+                        self.problems.add(&file, "principals", fault);
+                    }
+                }
+                policies = policies.and(more);
+            }
+        }
+        policies
+    }
+
+    /// The tree of a file, interpolated; None where it is missing or cannot be read.
+    pub(crate) fn tree(&mut self, file: &str) -> Option<Node> {
+        let text = match fs::read_to_string(self.root.join(file)) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+            Err(error) => {
+                self.problems.add(file, "", Fault::Unreadable(error.kind().to_string()));
+                return None;
+            }
+        };
+        let mut node = match parse(&text) {
+            Ok(node) => node,
+            Err(fault) => {
+                self.problems.add(file, "", fault);
+                return None;
+            }
+        };
+        let (problems, unset) = (&mut self.problems, &mut self.unset);
+        interpolate(&mut node, "", self.env, &mut |key, fault| {
+            problems.add(file, key, fault);
+            unset.push((file.to_owned(), key.to_owned()));
+        });
+        Some(node)
+    }
+
+    /// Whether a place of `file` below `at` lacks the value of a variable.
+    pub(crate) fn is_unset(&self, file: &str, at: &str) -> bool {
+        let is_below =
+            |key: &str| key.strip_prefix(at).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']));
+        self.unset.iter().any(|(place, key)| place == file && (at.is_empty() || is_below(key)))
+    }
+
+    /// A file that is read as it stands: `S` gives its schema, `T` is what it becomes.
+    fn file<S: schemars::JsonSchema, T: DeserializeOwned>(&mut self, file: &str) -> Option<T> {
+        let node = self.tree(file)?;
+        self.typed::<S, T>(file, "", &node)
+    }
+
+    /// The tree at the key path `at` as a `T`, checked by the schema of `S`; None where it has problems.
+    pub(crate) fn typed<S, T>(&mut self, file: &str, at: &str, node: &Node) -> Option<T>
+    where
+        S: schemars::JsonSchema,
+        T: DeserializeOwned,
+    {
+        let shape = self.shapes.entry(std::any::type_name::<S>()).or_insert_with(Shape::of::<S>);
+        let mut faults = Faults::new();
+        let value = shape.read(node, at, &mut faults);
+        self.accept(file, at, faults, value)
+    }
+
+    /// Checks a whole file by the schema of `S`.
+    pub(crate) fn check<S: schemars::JsonSchema>(&mut self, file: &str, node: &Node) {
+        self.typed::<S, serde_json::Value>(file, "", node);
+    }
+
+    /// `value` as a `T`, unless there are faults.
+    pub(crate) fn accept<T>(&mut self, file: &str, at: &str, faults: Faults, value: serde_json::Value) -> Option<T>
+    where
+        T: DeserializeOwned,
+    {
+        let is_clean = faults.is_empty() && !self.is_unset(file, at);
+        for (key, fault) in faults {
+            self.problems.add(file, key, fault);
+        }
+        if !is_clean {
+            return None;
+        }
+        serde_json::from_value(value)
+            .inspect_err(|error| self.problems.add(file, at, Fault::Rejected(error.to_string())))
+            .ok()
+    }
+
+    /// The YAML files below a folder of the home, sorted, as paths from the home.
+    pub(crate) fn yaml_files(&mut self, folder: &str) -> Vec<String> {
+        let mut found = Vec::new();
+        let mut folders = vec![PathBuf::from(folder)];
+        while let Some(below) = folders.pop() {
+            let entries = match fs::read_dir(self.root.join(&below)) {
+                Ok(entries) => entries,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => {
+                    let fault = Fault::Unreadable(error.kind().to_string());
+                    self.problems.add(&below.display().to_string(), "", fault);
+                    continue;
+                }
+            };
+            for entry in entries.flatten() {
+                let path = below.join(entry.file_name());
+                if entry.file_name().to_string_lossy().starts_with('.') {
+                    continue;
+                }
+                if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                    folders.push(path);
+                } else if path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml") {
+                    found.push(path.display().to_string());
+                }
+            }
+        }
+        found.sort();
+        found
+    }
+
+    /// Names in one file that stand for things of another.
+    fn check_names(&mut self, settings: &Settings, policies: &Policies, datasets: &[super::DeclaredDataset]) {
+        if !self.problems.is_empty() {
+            return; // A dataset that is left out for its own problems would be reported as missing too.
+        }
+        let ids: Vec<&str> = datasets.iter().map(|declared| declared.dataset.id.as_str()).collect();
+        let unknown = |name: &str| Fault::Unknown {
+            what: "dataset",
+            name: name.to_owned(),
+            near: nearest(name, ids.iter().copied()).map(str::to_owned),
+        };
+        if let Some(id) = settings.default_dataset.as_deref().filter(|id| !ids.contains(id)) {
+            self.problems.add(WEFT_FILE, "default_dataset", unknown(id));
+        }
+        for rule in &policies.rules {
+            let dataset = rule.table.split('.').next().unwrap_or_default();
+            if !ids.contains(&dataset) {
+                self.problems.add(POLICIES, format!("rules.{}.table", rule.name), unknown(dataset));
+            }
+        }
+    }
+
+    fn note_unread_files(&mut self) {
+        const READ: [&str; 3] = [WEFT_FILE, DATASOURCES_FILE, SUMMARY_FILE];
+        for entry in fs::read_dir(self.root).into_iter().flatten().flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let is_yaml = name.ends_with(".yaml") || name.ends_with(".yml");
+            if is_yaml && !READ.contains(&name.as_str()) && !name.starts_with('.') {
+                let near = nearest(&name, READ).map(|near| format!(" (did you mean \"{near}\"?)")).unwrap_or_default();
+                self.notes.push(format!("{name}: nothing reads this file{near}"));
+            }
+        }
+        self.notes.sort();
+    }
+}

@@ -1,0 +1,193 @@
+//! `weft.yaml`: what the server listens on, where its state lives, what queries may use.
+//!
+//! Every key has a default, so the file may be missing. Environment variables override it: `WEFT_HTTP__LISTEN`.
+
+use std::path::{Path, PathBuf};
+
+use engine::Limits;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::amount::{Size, Timespan};
+use super::interpolate::{Env, join};
+use super::shape::Shape;
+use super::yaml::{Node, Scalar, Style};
+
+/// What `weft.yaml` and the environment say, with defaults filled in.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Settings {
+    /// The folder that holds state; None = nothing is kept beyond the process.
+    pub data_dir: Option<PathBuf>,
+    /// The HTTP door: REST, MCP, pages.
+    pub http: Http,
+    /// The Flight SQL door.
+    pub flight: Flight,
+    /// The dataset in which bare table names are looked up first.
+    pub default_dataset: Option<String>,
+    /// Bounds on queries.
+    pub limits: Limits,
+    /// Logs.
+    pub telemetry: Telemetry,
+}
+
+/// What the server listens on, where state lives, what queries may use.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct WeftFile {
+    /// The folder that holds state: spilled data, the query journal. A relative path starts from the home folder.
+    /// Without it nothing is kept beyond the process.
+    data_dir: Option<String>,
+    /// The HTTP door: REST, MCP, pages.
+    http: Http,
+    /// The Flight SQL door.
+    flight: Flight,
+    /// The dataset in which bare table names are looked up first.
+    default_dataset: Option<String>,
+    /// Bounds on queries.
+    limits: LimitsSection,
+    /// Logs.
+    telemetry: Telemetry,
+}
+
+/// The HTTP door.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Http {
+    /// The address it listens on, as `host:port`. Port 0 takes any free port.
+    #[schemars(extend("format" = "address"))]
+    pub listen: String,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self { listen: "127.0.0.1:8080".to_owned() }
+    }
+}
+
+/// The Flight SQL door.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Flight {
+    /// The address it listens on, as `host:port`. Port 0 takes any free port.
+    #[schemars(extend("format" = "address"))]
+    pub listen: String,
+}
+
+impl Default for Flight {
+    fn default() -> Self {
+        Self { listen: "127.0.0.1:31337".to_owned() }
+    }
+}
+
+/// Bounds on queries, as they are written.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct LimitsSection {
+    /// A query that runs longer is stopped. Default: 5m.
+    query_timeout: Option<Timespan>,
+    /// A result with more rows is refused. Default: no bound.
+    max_rows: Option<u64>,
+    /// Memory of all queries together. Default: half of the machine's memory.
+    memory: Option<Size>,
+    /// Memory of one query; beyond it the query spills to disk. Default: half of `memory`.
+    query_memory: Option<Size>,
+    /// Disk space for what queries spill, all together. Default: 32GiB.
+    spill: Option<Size>,
+    /// Queries that run at once; more wait their turn. Default: 64.
+    #[schemars(range(min = 1))]
+    concurrent_queries: Option<u32>,
+}
+
+impl From<LimitsSection> for Limits {
+    fn from(section: LimitsSection) -> Self {
+        let defaults = Limits::default();
+        let memory = section.memory.map_or(defaults.memory, |size| size.0);
+        Limits {
+            query_timeout: section.query_timeout.map_or(defaults.query_timeout, |time| time.0),
+            max_rows: section.max_rows.or(defaults.max_rows),
+            memory,
+            query_memory: section.query_memory.map_or(memory / 2, |size| size.0),
+            spill: section.spill.map_or(defaults.spill, |size| size.0),
+            concurrent_queries: section
+                .concurrent_queries
+                .and_then(|count| usize::try_from(count).ok())
+                .unwrap_or(defaults.concurrent_queries),
+        }
+    }
+}
+
+/// Logs.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Telemetry {
+    /// What is logged: `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `info,engine=debug`.
+    pub log: String,
+    /// How log lines are written.
+    pub format: LogFormat,
+}
+
+impl Default for Telemetry {
+    fn default() -> Self {
+        Self { log: "info".to_owned(), format: LogFormat::default() }
+    }
+}
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Lines for people.
+    #[default]
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+impl WeftFile {
+    /// The settings of the home in `root`.
+    pub(crate) fn settings(self, root: &Path) -> Settings {
+        Settings {
+            data_dir: self.data_dir.map(|path| root.join(path)),
+            http: self.http,
+            flight: self.flight,
+            default_dataset: self.default_dataset,
+            limits: self.limits.into(),
+            telemetry: self.telemetry,
+        }
+    }
+}
+
+/// Puts values of `WEFT_..` variables in the place of what the file says. Empty variables are left out, as most
+/// process managers cannot unset one. Returns the key paths that were replaced, with their variables.
+pub(crate) fn override_from(node: &mut Node, shape: &Shape, env: Env<'_>) -> Vec<(String, String)> {
+    let mut replaced = Vec::new();
+    replace(node, shape.schema(), shape, "", env, &mut replaced);
+    replaced
+}
+
+fn replace(node: &mut Node, schema: &Value, shape: &Shape, at: &str, env: Env<'_>, out: &mut Vec<(String, String)>) {
+    let Some(known) = shape.resolve(schema).get("properties").and_then(Value::as_object) else { return };
+    for (key, schema) in known {
+        let path = join(at, key);
+        if shape.resolve(schema).get("properties").is_some() {
+            let mut below = match node.take(key) {
+                Some(below @ Node::Map(_)) => below,
+                Some(other) if !other.is_null() => {
+                    node.put(key, other);
+                    continue;
+                }
+                _ => Node::Map(Vec::new()),
+            };
+            replace(&mut below, schema, shape, &path, env, out);
+            node.put(key, below);
+            continue;
+        }
+        let name = format!("WEFT_{}", path.replace('.', "__").to_ascii_uppercase());
+        if let Some(text) = env(&name).filter(|text| !text.is_empty()) {
+            node.take(key);
+            node.put(key, Node::Scalar(Scalar { text, style: Style::Substituted }));
+            out.push((path, name));
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! `--table name=where`: one table from a file, a folder, a pattern or a URL, without any configuration.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use engine::Dataset;
+use engine::policy::Policies;
+use serde_json::json;
+use url::Url;
+
+use super::problem::{Fault, Problems};
+use super::resolve::DEFAULT_SCHEMA;
+use super::{DeclaredDataset, DeclaredPart, DeclaredSource, Home, LOCAL, Settings};
+use crate::source::{Connect, Scope, ScopedTable, SourceKind};
+use crate::sources;
+
+/// The home of `--table` flags.
+pub(crate) fn home_of<'a>(tables: impl Iterator<Item = (&'a str, &'a str)>) -> Result<Home, Problems> {
+    let mut problems = Problems::default();
+    let mut sources: Vec<DeclaredSource> = Vec::new();
+    let mut parts: Vec<DeclaredPart> = Vec::new();
+    for (name, place) in tables {
+        let flag = format!("--table {name}");
+        let id = format!("{LOCAL}.{name}");
+        if name.is_empty() {
+            problems.add("--table", "", Fault::Rejected("write name=path-or-url".to_owned()));
+        } else if sources.iter().any(|source| source.id == id) {
+            let fault = Fault::Duplicate { id: name.to_owned(), other: "another --table".to_owned() };
+            problems.add(&flag, "", fault);
+        } else {
+            match table(name, place, id) {
+                Ok((source, part)) => {
+                    sources.push(source);
+                    parts.push(part);
+                }
+                Err(fault) => problems.add(&flag, "", fault),
+            }
+        }
+    }
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    let kind = match sources.first() {
+        Some(first) if sources.iter().all(|source| source.kind.name() == first.kind.name()) => first.kind.name(),
+        _ => "mixed",
+    };
+    let dataset = Dataset {
+        id: LOCAL.to_owned(),
+        name: LOCAL.to_owned(),
+        description: "Tables of the command line".to_owned(),
+        source: LOCAL.to_owned(),
+        kind: kind.to_owned(),
+        schemas: vec![DEFAULT_SCHEMA.to_owned()],
+        ..Dataset::default()
+    };
+    let datasets = match parts.is_empty() {
+        true => Vec::new(),
+        false => vec![DeclaredDataset { dataset: Arc::new(dataset), parts }],
+    };
+    let default_dataset = datasets.first().map(|declared| declared.dataset.id.clone());
+    let settings = Settings { default_dataset, ..Settings::default() };
+    Ok(Home { settings, policies: Policies::default(), sources, datasets, notes: Vec::new() })
+}
+
+fn table(name: &str, place: &str, id: String) -> Result<(DeclaredSource, DeclaredPart), Fault> {
+    let (kind, options, scope) = match Url::parse(place) {
+        Ok(url) if place.contains("://") && url.scheme() == "file" => {
+            let path = url.to_file_path().map_err(|()| Fault::Rejected("the URL names no file".to_owned()))?;
+            of_path(name, &path.to_string_lossy())?
+        }
+        Ok(url) if place.contains("://") => of_url(name, url)?,
+        _ => of_path(name, place)?,
+    };
+    let connect = Connect { id: id.clone(), options, root: PathBuf::new() };
+    let source = kind.connect(connect).map_err(|error| Fault::Rejected(error.message().to_owned()))?;
+    let source = DeclaredSource { id: id.clone(), kind, description: String::new(), is_enabled: true, source };
+    Ok((source, DeclaredPart { source: id, scope }))
+}
+
+type Recognized = (&'static dyn SourceKind, serde_json::Value, Scope);
+
+/// A database's URL. `table` and `schema` of its query are ours and are taken out.
+fn of_url(name: &str, mut url: Url) -> Result<Recognized, Fault> {
+    let kind = recognized_by(url.scheme()).ok_or_else(|| unknown(&format!("\"{}://\"", url.scheme())))?;
+    let (mut table, mut schema, mut rest) = (None, None, Vec::new());
+    for (key, value) in url.query_pairs() {
+        match key.as_ref() {
+            "table" => table = Some(value.into_owned()),
+            "schema" => schema = Some(value.into_owned()),
+            _ => rest.push((key.into_owned(), value.into_owned())),
+        }
+    }
+    url.set_query(None);
+    if !rest.is_empty() {
+        url.query_pairs_mut().extend_pairs(rest);
+    }
+    let table = table.unwrap_or_else(|| name.to_owned());
+    let (from_table, table) = match table.split_once('.') {
+        Some((before, after)) if schema.is_none() => (Some(before.to_owned()), after.to_owned()),
+        _ => (None, table),
+    };
+    let schema = schema.or(from_table).unwrap_or_else(|| DEFAULT_SCHEMA.to_owned());
+    let scope = Scope { schemas: vec![schema], tables: vec![ScopedTable { name: name.to_owned(), at: Some(table) }] };
+    Ok((kind, json!({ "url": url.as_str() }), scope))
+}
+
+/// A file, a folder or a pattern.
+fn of_path(name: &str, place: &str) -> Result<Recognized, Fault> {
+    let path = Path::new(place);
+    let kind = if path.is_dir() {
+        first_in(path, 0).ok_or_else(|| {
+            Fault::Rejected(format!("the folder holds no file of a known kind; known are {}", known_extensions()))
+        })?
+    } else {
+        let kind = kind_of_file(path).or_else(|| match glob::glob(place) {
+            Ok(mut matches) => matches.find_map(|found| kind_of(&found.ok()?)),
+            Err(_) => None,
+        });
+        kind.ok_or_else(|| unknown("the end of its name"))?
+    };
+    let scope = Scope {
+        schemas: vec![DEFAULT_SCHEMA.to_owned()],
+        tables: vec![ScopedTable { name: name.to_owned(), at: None }],
+    };
+    Ok((kind, json!({ "path": place }), scope))
+}
+
+fn kind_of(path: &Path) -> Option<&'static dyn SourceKind> {
+    if path.is_dir() { first_in(path, 0) } else { kind_of_file(path) }
+}
+
+/// The kind by the end of the name, in front of `.gz` and the like.
+fn kind_of_file(path: &Path) -> Option<&'static dyn SourceKind> {
+    let name = path.file_name()?.to_string_lossy().to_ascii_lowercase();
+    let name = sources::files::without_compression(&name);
+    recognized_by(name.rsplit_once('.')?.1)
+}
+
+/// The kind of the first file below a folder, in the order of names.
+fn first_in(folder: &Path, depth: usize) -> Option<&'static dyn SourceKind> {
+    const MAX_DEPTH: usize = 32;
+    let mut paths: Vec<PathBuf> = std::fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path()).collect();
+    paths.retain(|path| !sources::files::is_hidden(path));
+    paths.sort();
+    let below = |path: &PathBuf| (depth < MAX_DEPTH).then(|| first_in(path, depth + 1)).flatten();
+    paths.iter().find_map(|path| if path.is_dir() { below(path) } else { kind_of_file(path) })
+}
+
+fn recognized_by(word: &str) -> Option<&'static dyn SourceKind> {
+    sources::KINDS.iter().copied().find(|kind| kind.recognizes().contains(&word))
+}
+
+fn unknown(what: &str) -> Fault {
+    Fault::Rejected(format!("no kind of source is recognized by {what}; known are {}", known_extensions()))
+}
+
+/// Every kind with what it is recognized by.
+fn known_extensions() -> String {
+    let kinds = sources::KINDS.iter().map(|kind| format!("{} ({})", kind.name(), kind.recognizes().join(", ")));
+    kinds.collect::<Vec<_>>().join(", ")
+}
