@@ -1,1 +1,40 @@
-//! flight
+//! The Flight SQL door: Arrow Flight SQL over gRPC, for ADBC, JDBC and ODBC drivers, pandas, polars and BI tools.
+//!
+//! It decodes a command, asks the engine, and encodes the answer. It has no other way to rows than
+//! [`engine::Engine::query`]: listings of schemas and tables are queries on the system tables, so the caller's rights
+//! hold for them too. It keeps nothing that a client could not ask again: tickets and prepared statements carry their
+//! own question, signed.
+
+mod actions;
+mod answer;
+mod call;
+mod commands;
+mod door;
+mod encode;
+mod listing;
+mod options;
+mod params;
+mod pattern;
+mod put;
+mod recent;
+mod running;
+mod serve;
+mod session;
+mod sql_type;
+mod status;
+mod ticket;
+
+use arrow_flight::flight_service_server::FlightServiceServer;
+use engine::{Engine, Principal};
+
+pub use door::Door;
+pub use options::Options;
+pub use serve::serve;
+
+/// The largest message a client may send: parameters of prepared statements come in one.
+const MAX_REQUEST_BYTES: usize = 64 << 20;
+
+/// The door as a gRPC service. Whoever comes through it is `principal`; [`serve()`] listens for it.
+pub fn service(engine: Engine, principal: Principal, options: Options) -> FlightServiceServer<Door> {
+    FlightServiceServer::new(Door::new(engine, principal, options)).max_decoding_message_size(MAX_REQUEST_BYTES)
+}
