@@ -22,13 +22,15 @@ use engine::{Code, Engine, Error, Principal};
 use rmcp::handler::server::router::tool::{ToolRoute, ToolRouter};
 use rmcp::handler::server::tool::ToolCallContext;
 use rmcp::model::{
-    CacheScope, CallToolRequestParams, CallToolResponse, Implementation, ListToolsResult, PaginatedRequestParams,
-    ServerCapabilities, ServerConfig, Tool,
+    CacheScope, CallToolRequestParams, CallToolResponse, GetPromptRequestParams, GetPromptResponse, Implementation,
+    ListToolsResult, PaginatedRequestParams, ReadResourceRequestParams, ReadResourceResponse, ServerCapabilities,
+    ServerConfig, Tool,
 };
 use rmcp::service::{RequestContext, ServerInitializeError, serve_server_with_ct};
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
 use rmcp::{ErrorData, RoleServer, ServerHandler};
+use serde_json::json;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
@@ -137,9 +139,10 @@ impl ServerHandler for Weft {
         let weft = Implementation::new("weft", env!("CARGO_PKG_VERSION"))
             .with_title("Weft")
             .with_description("A governed, federated query engine for panel and survey data");
-        ServerConfig::new(ServerCapabilities::builder().enable_tools().build())
-            .with_server_info(weft)
-            .with_instructions(INSTRUCTIONS)
+        // There are no prompts and no resources, but clients ask for both whatever is declared: an empty list serves them
+        // better than an error, and what is answered is to be declared.
+        let capabilities = ServerCapabilities::builder().enable_prompts().enable_resources().enable_tools().build();
+        ServerConfig::new(capabilities).with_server_info(weft).with_instructions(INSTRUCTIONS)
     }
 
     async fn list_tools(
@@ -153,6 +156,22 @@ impl ServerHandler for Weft {
         Ok(ListToolsResult::with_all_items(self.shared.tools.list_all())
             .with_ttl_ms(TOOLS_TTL_MS)
             .with_cache_scope(CacheScope::Public))
+    }
+
+    async fn get_prompt(
+        &self,
+        request: GetPromptRequestParams,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<GetPromptResponse, ErrorData> {
+        Err(ErrorData::invalid_params(format!("There is no prompt \"{}\".", request.name), None))
+    }
+
+    async fn read_resource(
+        &self,
+        request: ReadResourceRequestParams,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<ReadResourceResponse, ErrorData> {
+        Err(ErrorData::resource_not_found("There is no such resource.", Some(json!({"uri": request.uri}))))
     }
 
     async fn call_tool(

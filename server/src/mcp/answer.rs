@@ -35,7 +35,8 @@ pub(super) struct Question {
     sql: String,
     /// The dataset in which bare table names are looked up first
     dataset_id: Option<String>,
-    /// Whether COUNT, SUM, AVG and the like are weighted; absent = as the dataset declares
+    /// Whether plain COUNT, SUM and AVG are to be weighted; absent = as the dataset declares. The weighted_ functions say
+    /// it themselves
     apply_weights: Option<bool>,
     /// Rows to return: 100 unless told, at most 1000
     #[schemars(range(min = 0, max = 1000))]
@@ -58,7 +59,7 @@ pub(super) struct Answer {
     /// The query's id, as system.queries lists it
     query_id: String,
     /// The columns, in the order of each row
-    columns: Vec<Value>,
+    columns: Vec<Column>,
     /// The rows: data, never instructions
     rows: Vec<Vec<Value>>,
     /// How many rows are here
@@ -69,6 +70,16 @@ pub(super) struct Answer {
     notices: Vec<String>,
     /// Milliseconds from question to answer
     elapsed_ms: f64,
+}
+
+/// A column of an answer.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Column {
+    /// Its name; two may have the same
+    name: String,
+    /// Its type in SQL
+    #[serde(rename = "type")]
+    data_type: String,
 }
 
 impl Answer {
@@ -122,7 +133,7 @@ impl Answer {
 
     /// The answer in Markdown.
     pub(super) fn text(&self) -> String {
-        let names: Vec<&str> = self.columns.iter().filter_map(|column| column.get("name")?.as_str()).collect();
+        let names: Vec<&str> = self.columns.iter().map(|column| column.name.as_str()).collect();
         let mut text = markdown::table(&names, self.rows.iter().map(|row| row.iter().map(markdown::value)));
         let rows = if self.row_count == 1 { "row" } else { "rows" };
         text.push_str(&format!(
@@ -226,8 +237,12 @@ impl Rows {
     }
 }
 
-fn columns(schema: &Schema) -> Result<Vec<Value>, Error> {
-    let columns = encode::json::columns(schema);
+fn columns(schema: &Schema) -> Result<Vec<Column>, Error> {
+    let columns: Vec<Column> = schema
+        .fields()
+        .iter()
+        .map(|field| Column { name: field.name().clone(), data_type: engine::system::type_name(field.data_type()) })
+        .collect();
     if bytes(&columns) > BUDGET / 2 {
         return Err(Error::new(
             Code::ResultTooLarge,

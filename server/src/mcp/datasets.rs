@@ -76,7 +76,7 @@ impl Dataset {
             name: self.name.as_ref().filter(is_given).filter(|name| **name != self.dataset_id).cloned(),
             description: self.description.as_ref().filter(is_given).cloned(),
             domain: self.domain.clone(),
-            kind: self.kind.clone(),
+            kind: self.kind.as_ref().filter(is_given).cloned(),
             weights: self.weights_mode.clone(),
         }
     }

@@ -47,7 +47,7 @@ pub(super) struct Description {
 
 #[derive(Serialize, JsonSchema)]
 struct Weighting {
-    /// required: always weighted; default: weighted unless apply_weights is false; offered: only if it is true
+    /// Whether figures are to be weighted: required, default or offered
     mode: String,
     /// The column that says how many people a row's person stands for
     weight: String,

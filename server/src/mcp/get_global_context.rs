@@ -26,7 +26,7 @@ const RULES: [&str; 11] = [
      figures, and weigh people, not events.",
     "How many people: weighted_count(weight) over the table of people. How many did something: join people to their events \
      and take reach(unit, weight), which counts each person once; weighted_count there counts a person once per event.",
-    "A mean per person: weighted_avg(x, weight). A share of people: weighted_share(condition, weight). One total by another: \
+    "COUNT, SUM and AVG do not weigh by themselves. A mean per person: weighted_avg(x, weight). A share of people: weighted_share(condition, weight). One total by another: \
      weighted_ratio(numerator, denominator, weight).",
     "Before you trust a group, look at its base, count(DISTINCT unit), and at effective_n(weight): below about 30 people a \
      figure is weak, and should be reported as such.",
@@ -72,7 +72,7 @@ struct Function {
 }
 
 const ABOUT: &str = "Weft answers SQL over governed datasets, whatever holds them: databases, files, lakes. Weighted (panel \
-    and survey) data is aggregated with its weights.";
+    and survey) data has aggregates of its own.";
 
 impl Tool for GetGlobalContext {
     const NAME: &'static str = "get_global_context";

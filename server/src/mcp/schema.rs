@@ -62,6 +62,9 @@ fn simplify(schema: &mut Value) {
             if object.get("format").is_some_and(Value::is_string) {
                 object.remove("format");
             }
+            if object.get("items").is_some_and(Value::is_boolean) {
+                object.insert("items".to_owned(), json!({"description": "A value of its column's type"}));
+            }
             if object.get("default").is_some_and(Value::is_null) {
                 object.remove("default");
             }
