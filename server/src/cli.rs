@@ -1,1 +1,119 @@
-//! cli
+//! The command line: each command is one file, and one line in [`Command`].
+//!
+//! Commands run in this process, with no server. Answers go to standard output; everything said about them goes to
+//! standard error. Exit codes: 0, 1 (the query failed), 2 (usage or configuration).
+
+mod answer;
+mod ask;
+mod check;
+mod datasets;
+mod demo;
+mod explain;
+mod failure;
+mod format;
+mod home;
+mod interrupt;
+mod mcp;
+mod output;
+mod progress;
+mod query;
+mod serve;
+mod shell;
+pub(crate) mod table;
+mod terminal;
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use tokio::runtime::Runtime;
+
+use crate::compose::HomeArgs;
+use failure::Failure;
+
+/// One SQL over all your datasets: PostgreSQL, Parquet, CSV, weighted panels.
+///
+/// Alone on a terminal, weft is an interactive shell.
+#[derive(Debug, Parser)]
+#[command(name = "weft", version, args_conflicts_with_subcommands = true, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+
+    #[command(flatten)]
+    home: HomeArgs,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  weft query --table people=./people.parquet \"SELECT gender, count(*) FROM people GROUP BY 1\"
+  weft --home ./bank                            a shell over the datasets of a home
+  weft serve --home ./bank                      REST and MCP on :8080, Flight SQL on :31337
+  weft demo                                     a home with data to try everything on
+
+Exit codes: 0, 1 (the query failed), 2 (usage or configuration).";
+
+/// Every command, by name.
+#[derive(Debug, Subcommand)]
+enum Command {
+    Check(check::Args),
+    Datasets(datasets::Args),
+    /// Write a home with a bank, a panel and sales, ask it three questions, and serve it.
+    Demo(crate::demo::DemoArgs),
+    Explain(explain::Args),
+    Mcp(mcp::Args),
+    Query(query::Args),
+    Serve(serve::Args),
+}
+
+/// Runs the command that the process was called with, and gives its exit code.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version come this way too, with code 0. A reader that went away is no matter.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(failure::USAGE));
+        }
+    };
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn run(cli: Cli) -> Result<(), Failure> {
+    let is_shell = cli.command.is_none();
+    if is_shell && !(std::io::stdin().is_terminal() && std::io::stdout().is_terminal()) {
+        return Err(Failure::Help(Cli::command().render_help().to_string()));
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::usage(format!("The process cannot start threads: {error}.")))?;
+    let done = match cli.command {
+        Some(command) => runtime.block_on(execute(command)),
+        None => shell::run(&runtime, &cli.home),
+    };
+    stop(runtime);
+    done
+}
+
+async fn execute(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Check(args) => check::run(args).await,
+        Command::Datasets(args) => datasets::run(args).await,
+        Command::Demo(args) => demo::run(args).await,
+        Command::Explain(args) => explain::run(args).await,
+        Command::Mcp(args) => mcp::run(args).await,
+        Command::Query(args) => query::run(args).await,
+        Command::Serve(args) => serve::run(args).await,
+    }
+}
+
+/// A source that is being cancelled may still hold a thread: nobody waits long for it.
+fn stop(runtime: Runtime) {
+    const PATIENCE: Duration = Duration::from_millis(500);
+    runtime.shutdown_timeout(PATIENCE);
+}

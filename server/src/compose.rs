@@ -1,1 +1,141 @@
-//! compose
+//! From flags to a running engine: the home is read, the registry and the engine are built, the principal is chosen.
+//!
+//! Every command starts here, so this does no more than a query needs: no source is opened, no listener is started.
+
+use std::path::{Path, PathBuf};
+
+use catalogs::{Home, Problems, Registry, Settings};
+use engine::journal::Observer;
+use engine::{Engine, Principal};
+
+/// Where the datasets are and who asks: the flags that every command over a home shares.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Data")]
+pub struct HomeArgs {
+    /// The Weft home: a folder with datasources.yaml, summary.yaml, datasets/.
+    ///
+    /// Without it, the current folder if it is a home; else there are only the tables given by --table.
+    #[arg(long, value_name = "DIR", env = "WEFT_HOME")]
+    pub home: Option<PathBuf>,
+
+    /// A table without any configuration, as NAME=PATH or NAME=URL; repeatable.
+    ///
+    /// A file, a folder, a glob or a database URL. The tables make the dataset `local`, which is then the default one,
+    /// so that the bare name works.
+    #[arg(long = "table", value_name = "NAME=WHERE", value_parser = table_flag)]
+    pub tables: Vec<(String, String)>,
+
+    /// Ask as this principal of the policy files, and see what it may see.
+    #[arg(long = "as", value_name = "NAME")]
+    pub principal: Option<String>,
+}
+
+fn table_flag(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, at)) if !name.trim().is_empty() && !at.trim().is_empty() => {
+            Ok((name.trim().to_owned(), at.trim().to_owned()))
+        }
+        _ => Err("write it as NAME=PATH or NAME=URL, such as people=./people.parquet".to_owned()),
+    }
+}
+
+/// What a command needs to answer: the engine, and who asks.
+#[derive(Debug)]
+pub struct Composition {
+    /// Answers queries.
+    pub engine: Engine,
+    /// The datasets and sources behind the engine.
+    pub registry: Registry,
+    /// Who asks, unless a door authenticates somebody else.
+    pub principal: Principal,
+    /// The settings of `weft.yaml`.
+    pub settings: Settings,
+    /// Where state lives; None = nothing is kept beyond the process.
+    pub data_dir: Option<PathBuf>,
+    /// What is wrong in the home: the sources and datasets that have a problem are left out, and hurt no other.
+    pub problems: Problems,
+}
+
+/// Why there is nothing to ask.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// `--home` names no folder.
+    #[error("The home {} is not a folder.", .0.display())]
+    NotAFolder(PathBuf),
+    /// The files of the home, or the `--table` flags, do not hold together.
+    #[error(transparent)]
+    Problems(#[from] Problems),
+    /// The engine refuses its settings, or nobody is called as `--as` says.
+    #[error(transparent)]
+    Engine(#[from] engine::Error),
+}
+
+/// Builds everything that a query needs from the flags.
+///
+/// # Errors
+/// A home that is no folder; problems that nothing can run with, such as in weft.yaml; an unknown principal.
+pub fn open(args: &HomeArgs) -> Result<Composition, OpenError> {
+    compose(args, None)
+}
+
+/// As [`open`], and `observer` is told of each query that ends.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_observed(args: &HomeArgs, observer: Observer) -> Result<Composition, OpenError> {
+    compose(args, Some(observer))
+}
+
+/// Looks up an environment variable for the home's files.
+pub(crate) fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+fn compose(args: &HomeArgs, observer: Option<Observer>) -> Result<Composition, OpenError> {
+    let (home, problems) = match folder(args)? {
+        Some(folder) => {
+            let (home, problems) = Home::load_usable(&folder, &environment)?;
+            (if args.tables.is_empty() { home } else { home.with_tables(&args.tables)? }, problems)
+        }
+        None => (Home::of_tables(&args.tables)?, Problems::default()),
+    };
+    let principal = match &args.principal {
+        Some(name) => home.policies.principal(name)?,
+        None => Principal::local(),
+    };
+    let settings = home.settings.clone();
+    let registry = Registry::new(&home);
+    let mut builder = Engine::builder(registry.clone())
+        .limits(settings.limits.clone())
+        .policies(home.policies.clone())
+        .default_dataset(settings.default_dataset.clone());
+    if let Some(dir) = spill_dir(settings.data_dir.as_deref()) {
+        builder = builder.spill_dir(dir);
+    }
+    if let Some(observer) = observer {
+        builder = builder.observer(observer);
+    }
+    let data_dir = settings.data_dir.clone();
+    Ok(Composition { engine: builder.build()?, registry, principal, settings, data_dir, problems })
+}
+
+/// The home's folder: as the flag or `$WEFT_HOME` says, else the current folder if it looks like one.
+///
+/// # Errors
+/// A home that is no folder.
+pub(crate) fn folder(args: &HomeArgs) -> Result<Option<PathBuf>, OpenError> {
+    const SIGNS: [&str; 4] = ["weft.yaml", "datasources.yaml", "summary.yaml", "datasets"];
+    match &args.home {
+        Some(path) if path.is_dir() => Ok(Some(path.clone())),
+        Some(path) => Err(OpenError::NotAFolder(path.clone())),
+        None if SIGNS.iter().any(|sign| Path::new(sign).exists()) => Ok(Some(PathBuf::from("."))),
+        None => Ok(None),
+    }
+}
+
+/// The folder for what spills: in the home's state. None where there is no state, or it cannot be written: the engine then
+/// takes the system's temporary folder, and makes nothing there before it spills.
+fn spill_dir(data_dir: Option<&Path>) -> Option<PathBuf> {
+    let dir = data_dir?.join("spill");
+    std::fs::create_dir_all(&dir).is_ok().then_some(dir)
+}

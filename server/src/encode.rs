@@ -11,7 +11,6 @@ pub mod json;
 pub mod markdown;
 mod ndjson;
 mod parquet;
-mod sql_type;
 mod stream;
 
 use std::fmt;
@@ -19,13 +18,10 @@ use std::str::FromStr;
 
 use ::arrow::array::RecordBatch;
 use ::arrow::datatypes::SchemaRef;
-use bytes::Bytes;
 use engine::{Code, Error, QueryId, QueryStream, Summary};
-use futures::Stream;
 
 pub use accept::negotiate;
 pub use cell::text;
-pub use sql_type::sql_type;
 pub use stream::Encoded;
 
 /// A way to write an answer.
@@ -110,17 +106,11 @@ impl FromStr for Format {
     }
 }
 
-/// The answer in `format`, piece by piece. Dropping it stops the query.
-///
-/// An error in the middle ends JSON with an `error` member, and is the last item of every other format.
-pub fn bytes(format: Format, answer: QueryStream) -> impl Stream<Item = Result<Bytes, Error>> + Send + 'static {
-    Encoded::new(format, answer)
-}
-
-/// As [`bytes`], and waits for the first rows, so that a query that fails before them has no answer at all.
+/// The answer in `format`, piece by piece, once its first rows are there: a query that fails before them has no answer at
+/// all. Dropping it stops the query.
 ///
 /// # Errors
-/// What the query failed with before its first rows.
+/// What the query failed with before its first rows; `unsupported_sql` where the format cannot hold a column.
 pub async fn begin(format: Format, answer: QueryStream) -> Result<Encoded, Error> {
     Encoded::begin(format, answer).await
 }
@@ -136,9 +126,9 @@ trait Encoder: Send {
     /// What stands after the rows.
     fn finish(&mut self, summary: &Summary, out: &mut Vec<u8>) -> Result<(), Error>;
 
-    /// Ends the answer with `error` inside it, where the format can; else hands the error back.
-    fn fail(&mut self, error: Error, _out: &mut Vec<u8>) -> Result<(), Error> {
-        Err(error)
+    /// Ends the answer with `error` inside it, and says whether the format can.
+    fn fail(&mut self, _error: &Error, _out: &mut Vec<u8>) -> bool {
+        false
     }
 }
 
@@ -150,7 +140,6 @@ fn unencodable(format: Format, cause: impl Into<Box<dyn std::error::Error + Send
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

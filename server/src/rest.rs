@@ -1,1 +1,98 @@
-//! rest
+//! The REST door: SQL over HTTP, listings, health, metrics, and the API's own description.
+//!
+//! A resource is one file and one line in [`router`]. A handler decodes, asks the engine, encodes; it never reads data
+//! by itself: listings are SQL on the system tables, with bound parameters.
+
+mod answer;
+mod client;
+mod datasets;
+mod docs;
+mod health;
+mod input;
+mod listing;
+pub(crate) mod params;
+mod problem;
+mod queries;
+mod sql;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use engine::{Engine, Principal};
+use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::encode::Format;
+use crate::telemetry::Metrics;
+
+pub use answer::{Column, SqlAnswer};
+pub use problem::Problem;
+
+/// The largest body of a request: SQL and parameters, never data.
+const MAX_BODY_BYTES: usize = 1 << 20;
+
+/// Bodies below this size go as they are: compressing them gains nothing.
+const MIN_COMPRESSED_BYTES: u16 = 1024;
+
+/// What the server knows about itself, for probes and scrapers.
+#[derive(Debug, Clone, Default)]
+pub struct Health {
+    /// What `/metrics` shows.
+    pub metrics: Metrics,
+    stopping: Arc<AtomicBool>,
+}
+
+impl Health {
+    /// Health of a server that shows `metrics`.
+    pub fn new(metrics: Metrics) -> Self {
+        Self { metrics, stopping: Arc::default() }
+    }
+
+    /// From now on the server is not ready: it finishes what it has begun.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+}
+
+/// What every handler needs.
+#[derive(Debug, Clone)]
+struct Rest {
+    engine: Engine,
+    principal: Principal,
+    health: Health,
+}
+
+/// The REST door for whoever `principal` is.
+pub fn router(engine: Engine, principal: Principal, health: Health) -> Router {
+    let (routes, description) = OpenApiRouter::with_openapi(docs::description())
+        .routes(routes!(sql::run))
+        .routes(routes!(datasets::list))
+        .routes(routes!(datasets::show))
+        .routes(routes!(queries::list))
+        .routes(routes!(queries::show, queries::cancel))
+        .routes(routes!(health::live))
+        .routes(routes!(health::ready))
+        .routes(routes!(health::metrics))
+        .split_for_parts();
+    routes
+        .merge(docs::page(description))
+        .fallback(problem::no_such_route)
+        .method_not_allowed_fallback(problem::no_such_method)
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(CompressionLayer::new().compress_when(is_worth_compressing()))
+        .with_state(Rest { engine, principal, health })
+}
+
+fn is_worth_compressing() -> impl Predicate {
+    SizeAbove::new(MIN_COMPRESSED_BYTES)
+        .and(NotForContentType::SSE)
+        .and(NotForContentType::const_new(Format::Parquet.media_type()))
+}

@@ -1,1 +1,209 @@
-//! serve
+//! `weft serve`: opens the doors on this machine, says where they are, and closes them in order.
+//!
+//! While nobody needs to sign in, it listens on loopback addresses only. It takes the lock of its `data_dir`, so that two
+//! servers never write one state. A dead source stops nothing: sources are tested after the doors are open.
+
+mod address;
+mod guard;
+mod http;
+mod lock;
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use catalogs::Registry;
+use futures::FutureExt;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::compose::Composition;
+use crate::rest::Health;
+use crate::telemetry::Metrics;
+use crate::{mcp, rest};
+use lock::DirLock;
+
+pub use address::AddressError;
+pub use lock::LockError;
+
+/// Answers that are still being sent at shutdown may go on so long.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// A source that does not answer within this time is reported as dead.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Where to listen, in place of what the settings say.
+#[derive(Debug, Clone, Default, PartialEq, Eq, clap::Args)]
+pub struct Listen {
+    /// Where REST and MCP listen: HOST:PORT; port 0 takes any free one.
+    #[arg(long, value_name = "ADDR")]
+    pub http: Option<String>,
+
+    /// Where Flight SQL listens: HOST:PORT; port 0 takes any free one.
+    #[arg(long, value_name = "ADDR")]
+    pub flight: Option<String>,
+}
+
+/// Why the server does not start. All of it is a matter of configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A door cannot listen where it should.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// The state belongs to another server.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// What is told to the operator cannot be written.
+    #[error("Cannot write to standard output.")]
+    Output(#[from] std::io::Error),
+}
+
+/// A server with its doors open. Dropped, it ends at once; [`Running::stop`] ends it in order.
+pub struct Running {
+    /// Where REST and MCP are.
+    pub http: SocketAddr,
+    /// Where Flight SQL is.
+    pub flight: SocketAddr,
+    stop: CancellationToken,
+    doors: JoinSet<()>,
+    health: Health,
+    _lock: Option<DirLock>,
+    /// Holds what queries spill; dropped after the doors.
+    _composition: Composition,
+}
+
+impl std::fmt::Debug for Running {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Running").field("http", &self.http).field("flight", &self.flight).finish_non_exhaustive()
+    }
+}
+
+impl Running {
+    /// The line that says where the doors are.
+    pub fn ready_line(&self) -> String {
+        let Self { http, flight, .. } = self;
+        format!("Weft is ready: http://{http} (docs at /docs, MCP at /mcp), grpc://{flight}")
+    }
+
+    /// Accepts nothing more, lets answers go on for a few seconds, then drops them.
+    pub async fn stop(mut self) {
+        self.health.stop();
+        self.stop.cancel();
+        let finished = async { while self.doors.join_next().await.is_some() {} };
+        // The doors keep to the grace themselves; this bound is for one that does not.
+        let _ = tokio::time::timeout(GRACE * 3, finished).await;
+        self.doors.shutdown().await;
+    }
+}
+
+/// Opens the doors. `metrics` must be what observes the composition's engine.
+///
+/// # Errors
+/// Where an address is not on this machine or in use, or another server holds the `data_dir`.
+pub async fn start(composition: Composition, metrics: Metrics, listen: &Listen) -> Result<Running, Error> {
+    let settings = &composition.settings;
+    let http = listen.http.as_deref().unwrap_or(&settings.http.listen);
+    let flight = listen.flight.as_deref().unwrap_or(&settings.flight.listen);
+    let lock = composition.data_dir.as_deref().map(DirLock::take).transpose()?;
+    let http = address::bind("http", http).await?;
+    let flight = address::bind("flight", flight).await?;
+    let health = Health::new(metrics);
+    let stop = CancellationToken::new();
+    let mut doors = JoinSet::new();
+    let addresses = (address::of(&http)?, address::of(&flight)?);
+    doors.spawn(serve_http(&composition, health.clone(), http, stop.clone()));
+    doors.spawn(serve_flight(&composition, flight, stop.clone()));
+    doors.spawn(probe(composition.registry.clone(), stop.clone()));
+    let (http, flight) = addresses;
+    Ok(Running { http, flight, stop, doors, health, _lock: lock, _composition: composition })
+}
+
+/// Opens the doors, tells `out` where they are, and serves until SIGINT or SIGTERM.
+///
+/// # Errors
+/// As [`start`].
+pub async fn run(
+    composition: Composition,
+    metrics: Metrics,
+    listen: &Listen,
+    out: &mut (dyn Write + Send),
+) -> Result<(), Error> {
+    for line in composition.registry.registered() {
+        tracing::info!("{line}");
+    }
+    let running = start(composition, metrics, listen).await?;
+    tracing::info!("Nobody needs to sign in: every program on this machine may ask, with all rights of the principal.");
+    writeln!(out, "{}", running.ready_line())?;
+    out.flush()?;
+    tracing::info!("Stopping on {}.", interrupted().await);
+    running.stop().await;
+    Ok(())
+}
+
+fn serve_http(
+    composition: &Composition,
+    health: Health,
+    listener: TcpListener,
+    stop: CancellationToken,
+) -> impl Future<Output = ()> + Send + use<> {
+    let Composition { engine, principal, .. } = composition;
+    let router = rest::router(engine.clone(), principal.clone(), health)
+        .merge(mcp::router(engine.clone(), principal.clone()))
+        .layer(axum::middleware::from_fn(guard::only_from_this_machine));
+    http::serve(listener, router, stop, GRACE)
+}
+
+fn serve_flight(
+    composition: &Composition,
+    listener: TcpListener,
+    stop: CancellationToken,
+) -> impl Future<Output = ()> + Send + use<> {
+    let Composition { engine, principal, settings, .. } = composition;
+    let options = flight::Options { default_dataset: settings.default_dataset.clone(), ..flight::Options::default() };
+    let service = flight::service(engine.clone(), principal.clone(), options);
+    flight::serve(listener, service, stop.cancelled_owned()).map(|ended| {
+        if let Err(error) = ended {
+            tracing::error!(cause = %error, "The Flight SQL door has closed.");
+        }
+    })
+}
+
+/// Tests every source once, so that a dead one is known before somebody asks it.
+async fn probe(registry: Registry, stop: CancellationToken) {
+    let Some(results) = stop.run_until_cancelled(registry.probe(PROBE_TIMEOUT)).await else { return };
+    for (source, result) in results {
+        if let Err(error) = result {
+            tracing::warn!(source, code = error.code().as_str(), "Source {source} is unavailable: {error}");
+        }
+    }
+}
+
+/// Waits for what asks a process to end, and names it.
+pub(crate) async fn interrupted() -> &'static str {
+    let interrupt = async {
+        match tokio::signal::ctrl_c().await {
+            Ok(()) => "SIGINT",
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        name = interrupt => name,
+        name = terminated() => name,
+    }
+}
+
+#[cfg(unix)]
+async fn terminated() -> &'static str {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut signals) = signal(SignalKind::terminate()) else { return std::future::pending().await };
+    match signals.recv().await {
+        Some(()) => "SIGTERM",
+        None => std::future::pending().await,
+    }
+}
+
+#[cfg(not(unix))]
+async fn terminated() -> &'static str {
+    std::future::pending().await
+}

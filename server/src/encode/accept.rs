@@ -66,7 +66,6 @@ fn range((place, text): (usize, &str)) -> Option<Range<'_>> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

@@ -4,13 +4,14 @@
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
+use engine::system::type_name;
 use engine::{Error, QueryId, Summary};
 use serde::Serialize;
 use serde::ser::{SerializeMap, SerializeSeq, Serializer};
 use serde_json::{Map, Value, json};
 
 use super::cell::{Column, write_json};
-use super::{Encoder, Format, sql_type, unencodable};
+use super::{Encoder, Format, unencodable};
 
 /// The rows of a batch as JSON values, each row an array in the order of the columns.
 ///
@@ -33,7 +34,7 @@ pub fn objects(batch: &RecordBatch) -> Vec<Map<String, Value>> {
 /// The columns as `{"name", "type"}` objects.
 pub fn columns(schema: &Schema) -> Vec<Value> {
     let fields = schema.fields().iter();
-    fields.map(|field| json!({"name": field.name(), "type": sql_type(field.data_type())})).collect()
+    fields.map(|field| json!({"name": field.name(), "type": type_name(field.data_type())})).collect()
 }
 
 /// Column names of which no two are equal: the second `a` is `a_2`.
@@ -140,14 +141,14 @@ impl Encoder for Json {
         write_tail(&tail, out)
     }
 
-    fn fail(&mut self, error: Error, out: &mut Vec<u8>) -> Result<(), Error> {
+    fn fail(&mut self, error: &Error, out: &mut Vec<u8>) -> bool {
         let failure = Failure {
             code: error.code().as_str(),
             title: title(error.code()),
             detail: error.message(),
             hint: error.hint_text(),
         };
-        write_tail(&BrokenTail { error: failure }, out)
+        write_tail(&BrokenTail { error: failure }, out).is_ok()
     }
 }
 

@@ -5,35 +5,33 @@ use std::task::{Context, Poll, ready};
 
 use arrow::array::RecordBatch;
 use bytes::Bytes;
-use engine::{Error, QueryId, QueryStream, Summary};
+use engine::{Code, Error, QueryId, QueryStream, Summary};
 use futures::{Stream, StreamExt};
 
 use super::{Encoder, Format};
+use crate::telemetry;
 
 /// Bytes of an answer in one format.
+///
+/// An error in the middle ends JSON with an `error` member, and is the last item of every other format.
 pub struct Encoded {
     answer: QueryStream,
     encoder: Box<dyn Encoder>,
+    /// What stands before the rows, until it is taken.
+    head: Vec<u8>,
     /// What was waited for before the first byte was asked for: rows, or the end.
     first: Option<Option<RecordBatch>>,
-    stage: Stage,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    Begin,
-    Rows,
-    Ended,
+    has_ended: bool,
+    failure: Option<Code>,
 }
 
 impl Encoded {
-    pub(super) fn new(format: Format, answer: QueryStream) -> Self {
-        Self { answer, encoder: format.encoder(), first: None, stage: Stage::Begin }
-    }
-
     pub(super) async fn begin(format: Format, mut answer: QueryStream) -> Result<Self, Error> {
-        let first = answer.next().await.transpose()?;
-        Ok(Self { first: Some(first), ..Self::new(format, answer) })
+        let mut encoder = format.encoder();
+        let mut head = Vec::new();
+        encoder.begin(answer.id(), &answer.schema(), &mut head)?;
+        let first = Some(answer.next().await.transpose()?);
+        Ok(Self { answer, encoder, head, first, has_ended: false, failure: None })
     }
 
     /// The query that is answered.
@@ -43,33 +41,35 @@ impl Encoded {
 
     /// What is known about the answer so far; it is final when the bytes have ended.
     pub fn summary(&self) -> Summary {
-        self.answer.summary()
+        let mut summary = self.answer.summary();
+        summary.code = summary.code.or(self.failure);
+        summary
     }
 
     /// Writes the next piece. An empty one is possible: some formats keep rows back.
-    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Vec<u8>, Error>> {
-        let mut out = Vec::new();
-        if self.stage == Stage::Begin {
-            self.stage = Stage::Rows;
-            self.encoder.begin(self.answer.id(), &self.answer.schema(), &mut out)?;
-            if self.first.is_none() {
-                return Poll::Ready(Ok(out));
-            }
-        }
+    fn poll_piece(&mut self, context: &mut Context<'_>) -> Poll<Result<Vec<u8>, Error>> {
         let next = match self.first.take() {
             Some(first) => first.map(Ok),
-            None => ready!(self.answer.poll_next_unpin(cx)),
+            None => ready!(self.answer.poll_next_unpin(context)),
         };
-        match next {
-            Some(Ok(batch)) => self.encoder.batch(&batch, &mut out)?,
-            Some(Err(error)) => {
-                self.stage = Stage::Ended;
-                self.encoder.fail(error, &mut out)?;
+        let mut out = std::mem::take(&mut self.head);
+        let start = out.len();
+        self.has_ended = !matches!(next, Some(Ok(_)));
+        let written = match next {
+            Some(Ok(batch)) => self.encoder.batch(&batch, &mut out),
+            Some(Err(error)) => Err(error),
+            None => self.encoder.finish(&self.answer.summary(), &mut out),
+        };
+        if let Err(error) = written {
+            self.has_ended = true;
+            self.failure = Some(error.code());
+            // Half a row may stand there.
+            out.truncate(start);
+            if !self.encoder.fail(&error, &mut out) {
+                return Poll::Ready(Err(error));
             }
-            None => {
-                self.stage = Stage::Ended;
-                self.encoder.finish(&self.answer.summary(), &mut out)?;
-            }
+            // The error ends here, inside the bytes, so nobody after this can log it.
+            telemetry::log_cause(&error);
         }
         Poll::Ready(Ok(out))
     }
@@ -78,15 +78,12 @@ impl Encoded {
 impl Stream for Encoded {
     type Item = Result<Bytes, Error>;
 
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        while self.stage != Stage::Ended {
-            match ready!(self.poll_piece(cx)) {
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        while !self.has_ended {
+            match ready!(self.poll_piece(context)) {
                 Ok(piece) if piece.is_empty() => {}
                 Ok(piece) => return Poll::Ready(Some(Ok(piece.into()))),
-                Err(error) => {
-                    self.stage = Stage::Ended;
-                    return Poll::Ready(Some(Err(error)));
-                }
+                Err(error) => return Poll::Ready(Some(Err(error))),
             }
         }
         Poll::Ready(None)

@@ -1,0 +1,9 @@
+//! The doors from outside: real listeners on free ports, real clients.
+
+mod cli;
+mod clients;
+mod demo;
+mod mcp;
+mod parity;
+mod rest;
+mod tidy;
