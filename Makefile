@@ -8,6 +8,7 @@ MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 
 VENV := .venv
+BENCH_VENV := benches/.venv
 REQUIREMENTS := testdata/clients/requirements.txt
 ARGS ?=
 
@@ -18,7 +19,7 @@ help: ## Show this list
 
 demo: ## Write a bank and a panel, ask three questions, and serve them
 	@scripts/setup build
-	cargo run --release --quiet -p server --bin weft -- demo $(ARGS)
+	cargo run --release --bin weft -- demo $(ARGS)
 
 test: ## Run every test: Rust, SQL through every door, PostgreSQL, Python clients
 	@scripts/setup build postgres
@@ -38,10 +39,12 @@ audit: ## Check dependencies against the advisory database (needs the network)
 	@scripts/setup lint
 	cargo deny --workspace check advisories
 
-bench: ## Measure: criterion benches, then the same work on peers
-	@scripts/setup build postgres
-	cargo bench -p benches $(ARGS)
-	@if [ -x benches/peers/run ]; then benches/peers/run; fi
+bench: ## Measure the same work on Weft and on its peers, in one run: ratios
+	@scripts/setup build postgres python
+	cargo build --release --bin weft
+	@$(MAKE) $(BENCH_VENV)/.ready
+	PATH="$(abspath $(BENCH_VENV))/bin:$$PATH" WEFT_BIN="$${CARGO_TARGET_DIR:-target}/release/weft" \
+		python benches/peers/bench.py $(ARGS)
 
 docs: ## Write anew what is made from the code: docs/, JSON Schemas, snapshots
 	WEFT_UPDATE=1 INSTA_UPDATE=always cargo test --workspace --lib --bins --tests $(ARGS)
@@ -52,6 +55,11 @@ fmt: ## Format the code
 setup: ## Install what is missing for all of the above
 	@scripts/setup build lint postgres
 	@$(MAKE) $(VENV)/.ready
+
+$(BENCH_VENV)/.ready: benches/peers/requirements.txt
+	python3 -m venv $(BENCH_VENV)
+	$(BENCH_VENV)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
 
 # The Python clients that the tests drive. Made anew when their list changes.
 $(VENV)/.ready: $(REQUIREMENTS)
