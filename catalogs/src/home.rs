@@ -86,7 +86,7 @@ impl Home {
         let (home, problems) = folder::read(dir, env);
         let is_fatal = |problem: &Problem| {
             problem.fault == Fault::NoHome
-                || problem.file == folder::WEFT_FILE
+                || problem.file == folder::SETTINGS_FILE
                 || problem.file == folder::ENVIRONMENT
                 || Path::new(&problem.file).starts_with(folder::POLICIES)
         };

@@ -18,7 +18,7 @@ use super::settings::{Settings, WeftFile, override_from};
 use super::shape::{Faults, Shape};
 use super::yaml::{Node, parse};
 
-pub(crate) const WEFT_FILE: &str = "weft.yaml";
+pub(crate) const SETTINGS_FILE: &str = "weft.yaml";
 pub(crate) const DATASOURCES_FILE: &str = "datasources.yaml";
 pub(crate) const SUMMARY_FILE: &str = "summary.yaml";
 pub(crate) const DATASETS: &str = "datasets";
@@ -62,23 +62,23 @@ pub(crate) fn read(root: &Path, env: Env<'_>) -> (Home, Problems) {
 impl<'a> Reader<'a> {
     fn settings(&mut self) -> Settings {
         let shape = Shape::of::<WeftFile>();
-        let mut node = self.tree(WEFT_FILE).unwrap_or(Node::Map(Vec::new()));
+        let mut node = self.tree(SETTINGS_FILE).unwrap_or(Node::Map(Vec::new()));
         let replaced = override_from(&mut node, &shape, self.env);
         let mut faults = Faults::new();
         let value = shape.read(&node, "", &mut faults);
         for (key, fault) in &faults {
             match replaced.iter().find(|(path, _)| path == key) {
                 Some((_, variable)) => self.problems.add(ENVIRONMENT, variable.clone(), fault.clone()),
-                None => self.problems.add(WEFT_FILE, key.clone(), fault.clone()),
+                None => self.problems.add(SETTINGS_FILE, key.clone(), fault.clone()),
             }
         }
-        if !faults.is_empty() || self.is_unset(WEFT_FILE, "") {
+        if !faults.is_empty() || self.is_unset(SETTINGS_FILE, "") {
             return Settings::default();
         }
         match serde_json::from_value::<WeftFile>(value) {
             Ok(file) => file.settings(self.root),
             Err(error) => {
-                self.problems.add(WEFT_FILE, "", Fault::Rejected(error.to_string()));
+                self.problems.add(SETTINGS_FILE, "", Fault::Rejected(error.to_string()));
                 Settings::default()
             }
         }
@@ -215,7 +215,7 @@ impl<'a> Reader<'a> {
             near: nearest(name, ids.iter().copied()).map(str::to_owned),
         };
         if let Some(id) = settings.default_dataset.as_deref().filter(|id| !ids.contains(id)) {
-            self.problems.add(WEFT_FILE, "default_dataset", unknown(id));
+            self.problems.add(SETTINGS_FILE, "default_dataset", unknown(id));
         }
         for rule in &policies.rules {
             let dataset = rule.table.split('.').next().unwrap_or_default();
@@ -226,7 +226,7 @@ impl<'a> Reader<'a> {
     }
 
     fn note_unread_files(&mut self) {
-        const READ: [&str; 3] = [WEFT_FILE, DATASOURCES_FILE, SUMMARY_FILE];
+        const READ: [&str; 3] = [SETTINGS_FILE, DATASOURCES_FILE, SUMMARY_FILE];
         for entry in fs::read_dir(self.root).into_iter().flatten().flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
             let is_yaml = name.ends_with(".yaml") || name.ends_with(".yml");

@@ -71,7 +71,7 @@ fn table(name: &str, place: &str, id: String) -> Result<(DeclaredSource, Declare
         Ok(url) if place.contains("://") => of_url(name, url)?,
         _ => of_path(name, place)?,
     };
-    let connect = Connect { id: id.clone(), options, root: PathBuf::new() };
+    let connect = Connect { id: id.clone(), options, root: PathBuf::from(".") };
     let source = kind.connect(connect).map_err(|error| Fault::Rejected(error.message().to_owned()))?;
     let source = DeclaredSource { id: id.clone(), kind, description: String::new(), is_enabled: true, source };
     Ok((source, DeclaredPart { source: id, scope }))

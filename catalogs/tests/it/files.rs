@@ -297,7 +297,7 @@ async fn bad_rows_are_told_by_their_line_and_never_by_their_values() {
     let few = 1000;
     for (path, message) in [
         ("ragged.csv", "File \"ragged.csv\", line 5, has 1 field where 2 are expected."),
-        ("long.csv", "File \"long.csv\", line 2, has more fields than the 2 that are expected."),
+        ("long.csv", "File \"long.csv\", line 2, has 3 fields where 2 are expected."),
         ("latin.csv", "File \"latin.csv\", line 3, is not UTF-8 text."),
         ("late.csv", "File \"late.csv\", line 3002, has a value of column \"n\" that is not of the column's type."),
         ("late_ragged.csv", "File \"late_ragged.csv\", line 3002, has 1 field where 2 are expected."),

@@ -1,11 +1,11 @@
 //! The kind `postgres` against a real server: types, pushdown, failures, cancelling, pools.
 
+mod column_types;
 mod failures;
 mod pushdown;
 mod running;
 mod server;
 mod tls;
-mod types;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -125,8 +125,10 @@ impl Place {
             }
             (&SqlState::INSUFFICIENT_PRIVILEGE, _) => {
                 Error::new(Code::SourceRejected, format!("Source \"{id}\" does not let its user read this table."))
-                    .hint("Grant SELECT on the table, and USAGE on its schema, to the source's user.")
+                    .hint("Let the source's user read the table and use its schema: GRANT does both.")
             }
+            // The server itself finds text that is not what the database's encoding says.
+            (&SqlState::CHARACTER_NOT_IN_REPERTOIRE, _) => self.unreadable(None),
             (state, _) if is_schema_change(state) => self.changed(),
             (state, _) if is_passing(state) => Error::new(
                 Code::SourceUnavailable,

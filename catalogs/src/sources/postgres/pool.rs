@@ -150,14 +150,18 @@ impl Pool {
 
     /// Opens what `min_pool_size` asks for, on a thread of its own, after the first connection has worked.
     fn warm_once(self: &Arc<Self>) {
-        let more = self.settings.min_pool_size.saturating_sub(1);
-        if more == 0 || self.is_warm.swap(true, Ordering::Relaxed) {
+        let wanted = self.settings.min_pool_size;
+        if wanted < 2 || self.is_warm.swap(true, Ordering::Relaxed) {
             return;
         }
         let pool = Arc::clone(self);
         let warm = move || {
             let session = Session { application_name: "weft".to_owned(), statement_timeout: None };
-            let leases: Vec<Lease> = (0..more).map_while(|_| pool.begin(&session).ok()).collect();
+            // One that is free again by now is taken first, so all that are wanted are held until all are open.
+            let leases: Vec<Lease> = (0..wanted)
+                .take_while(|_| pool.counts.open.load(Ordering::Relaxed) < wanted)
+                .map_while(|_| pool.begin(&session).ok())
+                .collect();
             leases.into_iter().for_each(Lease::finish);
         };
         if let Err(error) = thread::Builder::new().name("weft-postgres-warm".to_owned()).spawn(warm) {

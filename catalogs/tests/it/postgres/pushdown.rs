@@ -9,7 +9,7 @@ use datafusion::catalog::{Session, TableProvider};
 use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionContext;
-use engine::{Error, TableProviderRef};
+use engine::{Code, Error, TableProviderRef};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::json;
@@ -174,6 +174,8 @@ fn pushed_rows_are_the_unpushed_rows() {
                 prop_assert_eq!(pushed, unpushed);
             }
             (Err(pushed), Err(unpushed)) => prop_assert_eq!(pushed.code(), unpushed.code()),
+            // A condition that fails on rows which another one has left out in the server does not meet them here.
+            (Ok(_), Err(unpushed)) if unpushed.code() == Code::InvalidArgument => {}
             (pushed, unpushed) => prop_assert!(false, "{pushed:?} but {unpushed:?}"),
         }
         Ok(())

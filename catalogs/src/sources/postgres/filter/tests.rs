@@ -1,3 +1,5 @@
+//! Which predicates become SQL, and which stay here.
+
 use datafusion::common::ScalarValue;
 use datafusion::prelude::{Expr, col, in_list, lit};
 use postgres::types::Type;

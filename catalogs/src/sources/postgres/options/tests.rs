@@ -1,3 +1,5 @@
+//! Options as people write them, and what is said of those that are wrong.
+
 use std::path::Path;
 use std::time::Duration;
 

@@ -230,7 +230,7 @@ fn a_value_without_a_place_in_arrow_names_its_column() {
 }
 
 #[test]
-fn text_that_is_not_utf8_names_its_column() {
+fn text_that_is_not_utf8_is_invalid_data() {
     let Some(server) = Server::start() else { return };
     server.sql("CREATE DATABASE bytes ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0");
     let admin = source(&server, json!({"database": "bytes"}));
@@ -238,7 +238,7 @@ fn text_that_is_not_utf8_names_its_column() {
     let error = runtime().block_on(query(&admin, &["t"], "SELECT c FROM t")).unwrap_err();
     assert_eq!(
         (error.code(), error.message()),
-        (Code::DataInvalid, "Source \"bank\" sent a value of column \"c\" that cannot be read.")
+        (Code::DataInvalid, "Source \"bank\" sent a value that cannot be read.")
     );
 }
 
