@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
 use datafusion::execution::TaskContext;
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::ExecutionPlan;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
@@ -34,7 +35,11 @@ impl Governed {
             Kind::Metadata => None,
             _ => Some(turn(engine, deadline).await?),
         };
-        let logical = self.state.optimizer().optimize(self.plan.clone(), &self.state, |_, _| {})?;
+        let logical = match &self.plan {
+            // EXPLAIN keeps the plans that it shows while they are made.
+            LogicalPlan::Explain(_) => self.state.optimize(&self.plan)?,
+            plan => self.state.optimizer().optimize(plan.clone(), &self.state, |_, _| {})?,
+        };
         let reads = self.verify(&logical)?;
         let physical = self.state.query_planner().create_physical_plan(&logical, &self.state).await?;
         verify_physical(&physical, reads)?;

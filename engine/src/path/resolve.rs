@@ -164,17 +164,26 @@ impl Names<'_> {
     }
 
     async fn bare(&self, table: &str, grants: &mut Grants) -> Result<Resolved, Error> {
-        if let Some(default) = self.default_dataset {
-            let dataset = self.dataset(default)?;
-            match self.table(&dataset, default_schema(&dataset), table, grants).await {
-                Err(error) if error.code() == Code::TableNotFound => {}
-                done => return done,
-            }
+        if self.default_dataset == Some(system::DATASET) {
+            return self.system(table, grants);
         }
+        let missing = match self.default_dataset {
+            Some(default) => {
+                let dataset = self.dataset(default)?;
+                match self.table(&dataset, default_schema(&dataset), table, grants).await {
+                    Err(error) if error.code() == Code::TableNotFound => Some(error),
+                    done => return done,
+                }
+            }
+            None => None,
+        };
         let owners = self.owners(table).await;
         match owners.as_slice() {
             [only] => self.table(only, default_schema(only), table, grants).await,
-            [] => Err(self.no_such_table(table)),
+            [] => Err(missing.unwrap_or_else(|| {
+                Error::new(Code::TableNotFound, format!("Table \"{table}\" does not exist."))
+                    .hint("Write dataset.table; system.tables lists them.")
+            })),
             several => {
                 let names: Vec<String> = several.iter().map(|dataset| format!("{}.{table}", dataset.id)).collect();
                 Err(Error::new(Code::AmbiguousName, format!("Table \"{table}\" is in {} datasets.", several.len()))
@@ -198,16 +207,6 @@ impl Names<'_> {
             .filter_map(|owner| async { owner })
             .collect()
             .await
-    }
-
-    fn no_such_table(&self, table: &str) -> Error {
-        let error = Error::new(Code::TableNotFound, format!("Table \"{table}\" does not exist."));
-        match self.default_dataset {
-            Some(default) => error.hint(format!(
-                "It is not in the default dataset \"{default}\" nor in any other; write dataset.table, and see system.tables."
-            )),
-            None => error.hint("Write dataset.table; system.tables lists them."),
-        }
     }
 }
 

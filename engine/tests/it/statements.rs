@@ -34,6 +34,12 @@ async fn what_writes_or_sets_is_read_only() {
 }
 
 #[tokio::test]
+async fn a_plan_is_shown_before_and_after_it_is_optimized() {
+    let plan = rows(&engine(), &Principal::local(), "EXPLAIN SELECT max(id) FROM panel.people").await.concat();
+    assert!(plan.contains("logical_plan") && plan.contains("physical_plan"), "{plan}");
+}
+
+#[tokio::test]
 async fn one_statement_at_a_time() {
     let engine = engine();
     assert_eq!(code(&engine, "SELECT 1; SELECT 2").await, Code::UnsupportedSql);
