@@ -95,7 +95,7 @@ async def failures_are_results(client):
     for sql, code in [
         ("SELECT agee FROM people", "column_not_found"),
         ("SELECT * FROM nowhere.people", "table_not_found dataset_not_found"),
-        ("SELECT FROM WHERE", "invalid_sql"),
+        ("SELEC 1", "invalid_sql"),
         ("DELETE FROM people", "read_only"),
         ("SELECT 1; SELECT 2", "unsupported_sql invalid_sql"),
     ]:

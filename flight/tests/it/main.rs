@@ -37,6 +37,7 @@ impl Served {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let service = flight::service(engine.clone(), Principal::local(), options);
+        #[expect(clippy::disallowed_methods, reason = "the server ends with the runtime of its test")]
         tokio::spawn(flight::serve(listener, service, std::future::pending()));
         let channel = Endpoint::new(address).unwrap().connect().await.unwrap();
         Self { engine, channel }

@@ -1,4 +1,5 @@
-//! `text/csv` as RFC 4180 says: a header, CRLF, quotes where they are needed.
+//! `text/csv` after RFC 4180: a header, quotes where they are needed; lines end in LF, as other tools of the command line
+//! write and read them.
 //!
 //! NULL is an empty field and the empty string is `""`, as PostgreSQL writes them. In a table of one column a NULL is
 //! `""` too, since many readers skip an empty line and would lose the row.
@@ -24,7 +25,7 @@ impl Encoder for Csv {
             }
             write_field(field.name().as_bytes(), out);
         }
-        out.extend_from_slice(b"\r\n");
+        out.extend_from_slice(b"\n");
         Ok(())
     }
 
@@ -43,7 +44,7 @@ impl Encoder for Csv {
                 column.write_text(row, &mut self.field)?;
                 write_field(&self.field, out);
             }
-            out.extend_from_slice(b"\r\n");
+            out.extend_from_slice(b"\n");
         }
         Ok(())
     }

@@ -2,6 +2,8 @@
 //!
 //! `make test` makes their environment in `.venv`. Without it, CI fails and a quick local run says what it skips.
 
+#![expect(clippy::print_stderr, clippy::unwrap_used, reason = "tests")]
+
 use std::path::Path;
 use std::process::Command;
 

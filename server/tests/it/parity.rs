@@ -4,6 +4,8 @@
 //! of files, `restricted` on the same home as a principal with a row rule and a mask. An error in a file is
 //! `code: sentence`, and so are errors the same on every door.
 
+#![expect(clippy::panic, clippy::unwrap_used, reason = "tests")]
+
 mod doors;
 
 use std::path::{Path, PathBuf};

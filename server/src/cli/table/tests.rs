@@ -1,7 +1,5 @@
 //! What tables look like.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, StringArray};

@@ -1,3 +1,5 @@
+//! Cells of every type, as text and as JSON.
+
 use std::sync::Arc;
 
 use arrow::array::{

@@ -104,10 +104,10 @@ async fn of_engine(engine: &Engine, principal: &Principal, sql: &str) -> Result<
 }
 
 async fn of_flight(client: &mut FlightSqlServiceClient<Channel>, sql: &str) -> Result<Rows, Refusal> {
-    let info = client.execute(sql.to_owned(), None).await.map_err(|error| flight_refusal(error.into()))?;
+    let info = client.execute(sql.to_owned(), None).await.map_err(flight_refusal)?;
     let mut rows = Vec::new();
     for endpoint in info.endpoint.clone() {
-        let stream = client.do_get(endpoint.ticket.unwrap()).await.map_err(|error| flight_refusal(error.into()))?;
+        let stream = client.do_get(endpoint.ticket.unwrap()).await.map_err(flight_refusal)?;
         let batches: Vec<_> = stream.try_collect().await.map_err(flight_refusal)?;
         for batch in &batches {
             assert_eq!(
