@@ -1,5 +1,5 @@
 //! System tables: datasets, tables, columns, sources, queries and functions as rows, read through the one path, so
-//! that listings obey the same rights as data. A new one is a file here and a line in [`TABLES`].
+//! that listings obey the same rights as data. A new one is a file here and a line in `TABLES`.
 
 mod columns;
 mod datasets;

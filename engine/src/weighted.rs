@@ -1,6 +1,6 @@
 //! The weighted functions of SQL: what a sample says about its population, each row counting as `w` people.
 //!
-//! One function is one file under `weighted/` and one line in [`FUNCTIONS`]; the reference page is made from their own
+//! One function is one file under `weighted/` and one line in `FUNCTIONS`; the reference page is made from their own
 //! documentation. They share their rules: a NULL value or weight leaves the row out, a zero weight contributes nothing,
 //! a negative or infinite weight is an error, and the result is a float, since it is an estimate.
 

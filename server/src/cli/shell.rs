@@ -106,6 +106,9 @@ pub(super) fn run(runtime: &Runtime, args: &HomeArgs) -> Result<(), Failure> {
     }
 }
 
+/// How long the editor has to notice that it must end.
+const GRACE: std::time::Duration = std::time::Duration::from_millis(500);
+
 /// A shell whose terminal goes away, or that is told to end, ends.
 fn leave_on_signal(runtime: &Runtime, must_leave: Arc<AtomicBool>) -> Result<(), Failure> {
     let mut interrupts = Interrupts::listen()
@@ -113,8 +116,19 @@ fn leave_on_signal(runtime: &Runtime, must_leave: Arc<AtomicBool>) -> Result<(),
     runtime.spawn(async move {
         interrupts.end().await;
         must_leave.store(true, Ordering::Relaxed);
+        tokio::time::sleep(GRACE).await;
+        leave_at_once();
     });
     Ok(())
+}
+
+/// A terminal that has gone away reads as ready for ever, and the editor never looks up from it.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the editor's loop cannot be ended from outside, and nothing here outlives us"
+)]
+fn leave_at_once() {
+    std::process::exit(1);
 }
 
 fn say(text: &str) -> Result<(), Failure> {
