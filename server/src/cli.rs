@@ -1,4 +1,4 @@
-//! The command line: each command is one file, and one line in [`Command`].
+//! The command line: each command is one file, and one line in `Command`.
 //!
 //! Commands run in this process, with no server. Answers go to standard output; everything said about them goes to
 //! standard error. Exit codes: 0, 1 (the query failed), 2 (usage or configuration).

@@ -1,6 +1,6 @@
 //! The Model Context Protocol: Weft for language models, as Streamable HTTP at `/mcp` and over standard input and output.
 //!
-//! A tool is one file and one line in [`TOOLS`]. Nothing is kept between two calls, so the era with `initialize` and the
+//! A tool is one file and one line in `TOOLS`. Nothing is kept between two calls, so the era with `initialize` and the
 //! stateless one (2026-07-28) meet the same server. A tool never writes, and never shows more than a context can hold.
 
 mod answer;
