@@ -6,9 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use engine::{Catalog, Code, Dataset, Error, SourceHealth, SourceStatus, TableEntry, TableKind, TableProviderRef};
 use futures::future::join_all;
 
+use crate::sources::remote::MarkAwaited;
 use crate::home::{DeclaredDataset, DeclaredPart, DeclaredSource, Home};
 
 /// The datasets and sources of a home. Cheap to clone.
@@ -145,6 +147,10 @@ impl Registered {
 
 #[async_trait]
 impl Catalog for Registry {
+    fn physical_rules(&self) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+        vec![Arc::new(MarkAwaited)]
+    }
+
     fn datasets(&self) -> Arc<[Arc<Dataset>]> {
         Arc::clone(&self.inner.datasets)
     }

@@ -5,6 +5,7 @@ pub(crate) mod files;
 mod ndjson;
 mod parquet;
 mod postgres;
+pub(crate) mod remote;
 
 use crate::SourceKind;
 

@@ -101,7 +101,7 @@ impl EngineBuilder {
     /// `internal` where the spill folder cannot be used.
     pub fn build(self) -> Result<Engine, Error> {
         const RECORDS_KEPT: usize = 10_000;
-        let sessions = Sessions::new(&self.limits, self.spill_dir.as_deref())?;
+        let sessions = Sessions::new(&self.limits, self.spill_dir.as_deref(), &*self.catalog)?;
         Ok(Engine {
             inner: Arc::new(Inner {
                 catalog: self.catalog,

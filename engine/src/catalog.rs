@@ -11,6 +11,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::{MemTable, TableProvider};
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
 
 use crate::{Code, Error};
 
@@ -207,6 +208,11 @@ pub trait Catalog: Debug + Send + Sync + 'static {
     /// # Errors
     /// `source_unavailable`, `source_rejected`, `data_invalid`.
     async fn table(&self, dataset: &Dataset, schema: &str, table: &str) -> Result<Option<TableProviderRef>, Error>;
+
+    /// Rules over physical plans that its tables' scans need, after the engine's own.
+    fn physical_rules(&self) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+        Vec::new()
+    }
 }
 
 /// Datasets held in memory: for the engine as a library, and for its tests.

@@ -43,5 +43,5 @@ pub use error::Error;
 pub use identity::Principal;
 pub use limits::Limits;
 pub use path::Description;
-pub use query::{Door, Explain, Query, QueryId};
+pub use query::{Deadline, Door, Explain, Query, QueryId};
 pub use stream::{QueryStream, Summary};

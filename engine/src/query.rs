@@ -2,9 +2,10 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
+use datafusion::execution::TaskContext;
 use uuid::Uuid;
 
 use crate::{Code, Error};
@@ -33,6 +34,17 @@ impl FromStr for QueryId {
         Uuid::parse_str(text)
             .map(Self)
             .map_err(|_| Error::new(Code::QueryNotFound, "No query has this id. Ids are listed in system.queries."))
+    }
+}
+
+/// When a query must be done. Scans find it in their task's session configuration, to bound what they ask of a source.
+#[derive(Debug, Clone, Copy)]
+pub struct Deadline(pub Instant);
+
+impl Deadline {
+    /// The deadline of the query that a scan works for.
+    pub fn of(context: &TaskContext) -> Option<Instant> {
+        context.session_config().get_extension::<Self>().map(|deadline| deadline.0)
     }
 }
 

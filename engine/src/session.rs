@@ -4,6 +4,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use async_trait::async_trait;
 use datafusion::common::Result;
@@ -15,13 +16,14 @@ use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::execution::{SessionStateDefaults, TaskContext};
 use datafusion::logical_expr::{LogicalPlan, ScalarUDF};
 use datafusion::optimizer::{Optimizer, OptimizerRule};
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
 use datafusion::prelude::SessionConfig;
 
 use crate::memory::QueryPool;
 use crate::policy::{BarrierPlanner, PushLeakproofFilters};
-use crate::{Error, Limits, weighted};
+use crate::{Catalog, Deadline, Error, Limits, weighted};
 
 /// What every query starts from.
 #[derive(Debug)]
@@ -32,7 +34,7 @@ pub(crate) struct Sessions {
 }
 
 impl Sessions {
-    pub(crate) fn new(limits: &Limits, spill_dir: Option<&Path>) -> Result<Self, Error> {
+    pub(crate) fn new(limits: &Limits, spill_dir: Option<&Path>, catalog: &dyn Catalog) -> Result<Self, Error> {
         let runtime = runtime(limits, spill_dir)?;
         let base = SessionStateBuilder::new()
             .with_config(config())
@@ -46,6 +48,9 @@ impl Sessions {
             .with_window_functions(SessionStateDefaults::default_window_functions())
             .with_table_function_list(SessionStateDefaults::default_table_functions())
             .with_optimizer_rules(optimizer_rules())
+            .with_physical_optimizer_rules(
+                PhysicalOptimizer::new().rules.into_iter().chain(catalog.physical_rules()).collect(),
+            )
             .with_query_planner(Arc::new(Planner))
             .build();
         Ok(Self {
@@ -62,8 +67,8 @@ impl Sessions {
         state
     }
 
-    /// What the operators of one query run in: memory of its own.
-    pub(crate) fn task(&self, state: &SessionState, id: String) -> Arc<TaskContext> {
+    /// What the operators of one query run in: memory of its own, and its deadline for those that ask a source.
+    pub(crate) fn task(&self, state: &SessionState, id: String, deadline: Instant) -> Arc<TaskContext> {
         let shared = state.runtime_env();
         let runtime = RuntimeEnv {
             memory_pool: Arc::new(QueryPool::new(self.query_memory, Arc::clone(&self.memory))),
@@ -74,7 +79,7 @@ impl Sessions {
         Arc::new(TaskContext::new(
             Some(id.clone()),
             id,
-            state.config().clone(),
+            state.config().clone().with_extension(Arc::new(Deadline(deadline))),
             state.scalar_functions().clone(),
             state.higher_order_functions().clone(),
             state.aggregate_functions().clone(),

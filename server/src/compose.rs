@@ -2,11 +2,14 @@
 //!
 //! Every command starts here, so this does no more than a query needs: no source is opened, no listener is started.
 
+mod spill;
+
 use std::path::{Path, PathBuf};
 
 use catalogs::{Home, Problems, Registry, Settings};
 use engine::journal::Observer;
 use engine::{Engine, Principal};
+use spill::SpillDir;
 
 /// Where the datasets are and who asks: the flags that every command over a home shares.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -54,6 +57,8 @@ pub struct Composition {
     pub data_dir: Option<PathBuf>,
     /// What is wrong in the home: the sources and datasets that have a problem are left out, and hurt no other.
     pub problems: Problems,
+    /// Where queries spill, gone with the process.
+    _spill: Option<SpillDir>,
 }
 
 /// Why there is nothing to ask.
@@ -109,14 +114,16 @@ fn compose(args: &HomeArgs, observer: Option<Observer>) -> Result<Composition, O
         .limits(settings.limits.clone())
         .policies(home.policies.clone())
         .default_dataset(settings.default_dataset.clone());
-    if let Some(dir) = spill_dir(settings.data_dir.as_deref()) {
-        builder = builder.spill_dir(dir);
+    // Where there is no state, or it cannot be written, the engine takes the system's temporary folder.
+    let spill = settings.data_dir.as_deref().and_then(|data_dir| SpillDir::make(data_dir).ok());
+    if let Some(spill) = &spill {
+        builder = builder.spill_dir(spill.path());
     }
     if let Some(observer) = observer {
         builder = builder.observer(observer);
     }
     let data_dir = settings.data_dir.clone();
-    Ok(Composition { engine: builder.build()?, registry, principal, settings, data_dir, problems })
+    Ok(Composition { engine: builder.build()?, registry, principal, settings, data_dir, problems, _spill: spill })
 }
 
 /// The home's folder: as the flag or `$WEFT_HOME` says, else the current folder if it looks like one.
@@ -131,11 +138,4 @@ pub(crate) fn folder(args: &HomeArgs) -> Result<Option<PathBuf>, OpenError> {
         None if SIGNS.iter().any(|sign| Path::new(sign).exists()) => Ok(Some(PathBuf::from("."))),
         None => Ok(None),
     }
-}
-
-/// The folder for what spills: in the home's state. None where there is no state, or it cannot be written: the engine then
-/// takes the system's temporary folder, and makes nothing there before it spills.
-fn spill_dir(data_dir: Option<&Path>) -> Option<PathBuf> {
-    let dir = data_dir?.join("spill");
-    std::fs::create_dir_all(&dir).is_ok().then_some(dir)
 }

@@ -6,16 +6,14 @@
 
 mod cells;
 mod columns;
+mod dialect;
 mod failure;
-mod filter;
 mod numeric;
 mod options;
 mod pool;
 mod quote;
 mod reader;
 mod relations;
-mod scan;
-mod table;
 mod tls;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -24,16 +22,22 @@ use std::thread;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use engine::{Error, TableEntry, TableProviderRef};
+use datafusion::common::ScalarValue;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::logical_expr::Operator;
+use datafusion::physical_plan::metrics::BaselineMetrics;
+use engine::{Deadline, Error, TableEntry, TableProviderRef};
 use tokio::sync::{Mutex, oneshot};
 
 use crate::source::ScopedTable;
+use crate::sources::remote::{self, Remote, RemoteTable};
 use crate::{Connect, Scope, Source, SourceKind};
 use failure::{Failure, Place};
 use options::{Options, Settings};
 use pool::{Pool, Session};
 use relations::{LISTING_TIMEOUT, Listing, Listings, Relation};
-use table::PostgresTable;
+use columns::Column;
+use reader::{Job, Rows};
 
 /// The kind `postgres`.
 #[derive(Debug)]
@@ -64,18 +68,79 @@ impl SourceKind for Postgres {
         let settings = Settings::parse(&connect.options, &connect.root)?;
         let place = Place { id: connect.id, location: settings.location() };
         Ok(Arc::new(Database {
-            pool: Arc::new(Pool::new(settings, place)),
-            listings: Arc::new(Listings::default()),
+            server: Arc::new(Server { pool: Arc::new(Pool::new(settings, place)), listings: Arc::default() }),
             listing: Mutex::new(()),
         }))
+    }
+}
+
+/// What is read of one database.
+type Question = remote::Question<Server>;
+
+/// A server as its tables read it.
+#[derive(Debug)]
+struct Server {
+    pool: Arc<Pool>,
+    listings: Arc<Listings>,
+}
+
+impl Remote for Server {
+    type Column = Column;
+
+    fn id(&self) -> &str {
+        &self.pool.place().id
+    }
+
+    fn identifier(name: &str) -> String {
+        quote::identifier(name)
+    }
+
+    fn operand(column: &Column, op: Operator) -> Option<String> {
+        dialect::operand(column, op)
+    }
+
+    fn literal(column: &Column, op: Operator, value: &ScalarValue) -> Option<String> {
+        dialect::literal(column, op, value)
+    }
+
+    fn one_of(column: &Column, values: &[&ScalarValue]) -> Option<String> {
+        dialect::one_of(column, values)
+    }
+
+    fn like(column: &Column, pattern: &str) -> Option<String> {
+        dialect::like(column, pattern)
+    }
+
+    fn read(
+        self: &Arc<Self>,
+        question: Question,
+        context: &Arc<TaskContext>,
+        metrics: BaselineMetrics,
+    ) -> SendableRecordBatchStream {
+        let application_name = match context.task_id() {
+            Some(query) => format!("weft/{query}"),
+            None => "weft".to_owned(),
+        };
+        let session = Session {
+            application_name,
+            statement_timeout: self.pool.settings().statement_timeout,
+            deadline: Deadline::of(context),
+        };
+        let job = Job {
+            question,
+            session,
+            batch_rows: context.session_config().batch_size().max(1),
+            pool: Arc::clone(&self.pool),
+            listings: Arc::clone(&self.listings),
+        };
+        Box::pin(Rows::new(job, metrics))
     }
 }
 
 /// One database.
 #[derive(Debug)]
 struct Database {
-    pool: Arc<Pool>,
-    listings: Arc<Listings>,
+    server: Arc<Server>,
     /// Held while a schema is read, so that many who ask at once ask once.
     listing: Mutex<()>,
 }
@@ -83,7 +148,7 @@ struct Database {
 #[async_trait]
 impl Source for Database {
     fn location(&self) -> String {
-        self.pool.place().location.clone()
+        self.server.pool.place().location.clone()
     }
 
     async fn tables(&self, scope: &Scope) -> Result<Vec<TableEntry>, Error> {
@@ -119,15 +184,15 @@ impl Source for Database {
             found.filter(|relation| relation.schema == schema || self.shown_schema(&schemas, relation) == schema)
         };
         Ok(relation.map(|relation| -> TableProviderRef {
-            Arc::new(PostgresTable::new(relation, Arc::clone(&self.pool), Arc::clone(&self.listings)))
+            Arc::new(RemoteTable::new(relation, Arc::clone(&self.server)))
         }))
     }
 
     async fn test(&self) -> Result<(), Error> {
-        let pool = Arc::clone(&self.pool);
+        let pool = Arc::clone(&self.server.pool);
         let patience = pool.settings().connect_timeout;
         self.on_thread(patience, move || {
-            let session = Session { application_name: "weft".to_owned(), statement_timeout: Some(patience) };
+            let session = Session { application_name: "weft".to_owned(), statement_timeout: Some(patience), deadline: None };
             pool.begin(&session)?.finish();
             Ok(())
         })
@@ -135,14 +200,14 @@ impl Source for Database {
     }
 
     fn pool(&self) -> Option<(u32, u32, u32)> {
-        Some(self.pool.counts())
+        Some(self.server.pool.counts())
     }
 }
 
 impl Database {
     /// The schemas and tables that `scope` means, with what the source's own options say where it is silent.
     fn chosen(&self, scope: &Scope) -> (Vec<String>, Vec<ScopedTable>) {
-        let settings = self.pool.settings();
+        let settings = self.server.pool.settings();
         let schemas = if scope.schemas.is_empty() { vec![settings.schema.clone()] } else { scope.schemas.clone() };
         let tables = match &settings.table {
             Some(table) if scope.tables.is_empty() => vec![ScopedTable { name: table.clone(), at: None }],
@@ -183,7 +248,7 @@ impl Database {
     }
 
     async fn listing(&self, schema: &str) -> Result<Listing, Error> {
-        match self.listings.get(schema) {
+        match self.server.listings.get(schema) {
             Some(listing) => Ok(listing),
             None => self.read_listing(schema, |_| true).await,
         }
@@ -192,11 +257,11 @@ impl Database {
     /// Reads a schema, unless somebody else just did and it `serves`.
     async fn read_listing(&self, schema: &str, serves: impl Fn(&Listing) -> bool + Send) -> Result<Listing, Error> {
         let _one_at_a_time = self.listing.lock().await;
-        if let Some(listing) = self.listings.get(schema).filter(serves) {
+        if let Some(listing) = self.server.listings.get(schema).filter(serves) {
             return Ok(listing);
         }
-        let (pool, listings, schema) = (Arc::clone(&self.pool), Arc::clone(&self.listings), schema.to_owned());
-        let patience = self.pool.settings().connect_timeout * 2 + LISTING_TIMEOUT;
+        let (pool, listings, schema) = (Arc::clone(&self.server.pool), Arc::clone(&self.server.listings), schema.to_owned());
+        let patience = self.server.pool.settings().connect_timeout * 2 + LISTING_TIMEOUT;
         self.on_thread(patience, move || match listings.read(&pool, &schema) {
             Err(failure) if failure.is_loss => listings.read(&pool, &schema),
             result => result,
@@ -210,7 +275,7 @@ impl Database {
         patience: Duration,
         ask: impl FnOnce() -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Error> {
-        let place = self.pool.place();
+        let place = self.server.pool.place();
         let (sender, answer) = oneshot::channel();
         let run = move || drop(sender.send(catch_unwind(AssertUnwindSafe(ask))));
         let spawned = thread::Builder::new().name("weft-postgres-ask".to_owned()).spawn(run);

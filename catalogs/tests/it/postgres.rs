@@ -15,12 +15,14 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use catalogs::{Connect, Scope, Source};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::prelude::SessionContext;
-use engine::{Error, TableProviderRef};
+use engine::{Code, Error, TableProviderRef};
 use futures::StreamExt;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
 pub(crate) use server::Server;
+
+use crate::contract::{Expected, contract};
 
 /// A source on a server's database `postgres`, with further options.
 pub(crate) fn source(server: &Server, more: Value) -> Arc<dyn Source> {
@@ -88,4 +90,23 @@ fn lines(batches: &[RecordBatch]) -> Vec<String> {
 
 fn count(batches: &[RecordBatch]) -> usize {
     batches.iter().map(RecordBatch::num_rows).sum()
+}
+
+#[test]
+fn postgres_keeps_the_contract() {
+    let Some(server) = Server::start() else { return };
+    server.sql(
+        "CREATE TABLE people (id int, name text, score float8);
+         INSERT INTO people VALUES (1, 'Ann', 1.5), (2, 'Bob', NULL), (3, NULL, 2.5), (4, 'Dée', 4.5), (5, 'E, \"e\"', NULL);
+         CREATE TABLE empty (LIKE people);
+         CREATE VIEW broken AS SELECT id, 1 / (id - id) AS x FROM people",
+    );
+    let expected = Expected {
+        scope: Scope::default(),
+        schema: "public",
+        tables: &["broken", "empty", "people"],
+        broken: Some(("broken", Code::SourceRejected)),
+        secrets: &[server::PASSWORD],
+    };
+    runtime().block_on(contract(source(&server, json!({})).as_ref(), &expected));
 }

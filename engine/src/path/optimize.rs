@@ -43,7 +43,7 @@ impl Governed {
         let reads = self.verify(&logical)?;
         let physical = self.state.query_planner().create_physical_plan(&logical, &self.state).await?;
         verify_physical(&physical, reads)?;
-        let task = engine.inner.sessions.task(&self.state, id.to_string());
+        let task = engine.inner.sessions.task(&self.state, id.to_string(), deadline.into_std());
         Ok(Optimized { physical, task, schema: self.schema(), datasets: self.datasets(), permit })
     }
 }

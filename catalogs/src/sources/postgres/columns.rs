@@ -10,6 +10,7 @@ use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
 use postgres::types::Type;
 
 use super::quote;
+use crate::sources::remote::RemoteColumn;
 
 /// One column of a table.
 #[derive(Debug, Clone, PartialEq)]
@@ -98,15 +99,6 @@ impl Column {
         quote::identifier(self.field.name())
     }
 
-    /// The column as it is selected, and as it is tested for NULL: a row value of nothing but NULLs "is null" in SQL, though
-    /// it arrives as text.
-    pub(super) fn selected(&self) -> String {
-        match self.cast {
-            Some(to) => format!("{}::{to}", self.name()),
-            None => self.name(),
-        }
-    }
-
     /// Whether the result column that the server announces is the one that was planned.
     pub(super) fn is_announced_as(&self, oid: u32, modifier: i32) -> bool {
         let same_type = match (&self.shape, self.cast) {
@@ -122,6 +114,28 @@ impl Column {
             (shape, None) => native(oid, modifier).as_ref() == Some(shape),
         };
         same_type && (self.modifier == -1 || self.modifier == modifier)
+    }
+}
+
+impl RemoteColumn for Column {
+    fn field(&self) -> &FieldRef {
+        &self.field
+    }
+
+    /// A row value of nothing but NULLs "is null" in SQL, though it arrives as text.
+    fn selected(&self) -> String {
+        match self.cast {
+            Some(to) => format!("{}::{to}", self.name()),
+            None => self.name(),
+        }
+    }
+
+    fn truth(&self) -> Option<String> {
+        matches!(self.shape, Shape::Bool).then(|| self.name())
+    }
+
+    fn width(&self) -> usize {
+        self.shape.width()
     }
 }
 

@@ -9,7 +9,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use engine::{Code, Error};
 use postgres::{CancelToken, Client, Config};
@@ -53,9 +53,19 @@ pub(super) struct Session {
     pub(super) application_name: String,
     /// How long the server may work on it.
     pub(super) statement_timeout: Option<Duration>,
+    /// When the query that it works for is over in any case.
+    pub(super) deadline: Option<Instant>,
 }
 
 impl Session {
+    /// How long the server may work from now on. The query ends itself at its deadline; the server keeps to it a little later,
+    /// for the case that nobody is left to cancel.
+    fn timeout(&self) -> Option<Duration> {
+        const GRACE: Duration = Duration::from_secs(5);
+        let rest = self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()) + GRACE);
+        self.statement_timeout.into_iter().chain(rest).min()
+    }
+
     /// A read-only transaction with settings that hold in it only, so that a pooler in between is not left with them.
     ///
     /// `pg_catalog` alone is searched, as postgres_fdw does it: no object of the database can take the place of an operator or a
@@ -70,7 +80,7 @@ impl Session {
             sql.push_str("; SET LOCAL application_name = ");
             sql.push_str(&name);
         }
-        if let Some(timeout) = self.statement_timeout {
+        if let Some(timeout) = self.timeout() {
             let millis = timeout.as_millis().clamp(1, i32::MAX.unsigned_abs().into());
             sql.push_str(&format!("; SET LOCAL statement_timeout = {millis}"));
         }
@@ -156,7 +166,7 @@ impl Pool {
         }
         let pool = Arc::clone(self);
         let warm = move || {
-            let session = Session { application_name: "weft".to_owned(), statement_timeout: None };
+            let session = Session { application_name: "weft".to_owned(), ..Session::default() };
             // One that is free again by now is taken first, so all that are wanted are held until all are open.
             let leases: Vec<Lease> = (0..wanted)
                 .take_while(|_| pool.counts.open.load(Ordering::Relaxed) < wanted)

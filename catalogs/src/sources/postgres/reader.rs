@@ -31,7 +31,7 @@ use super::columns::Column;
 use super::failure::{Failure, Place};
 use super::pool::{Canceller, Pool, Session};
 use super::relations::Listings;
-use super::table::Question;
+use super::Question;
 
 /// Batches that wait for their reader.
 const WAITING_BATCHES: usize = 2;
@@ -42,7 +42,7 @@ const COUNTED_ROWS: i64 = 1 << 16;
 
 /// What a read needs.
 pub(super) struct Job {
-    pub(super) question: Arc<Question>,
+    pub(super) question: Question,
     pub(super) session: Session,
     pub(super) batch_rows: usize,
     pub(super) pool: Arc<Pool>,
@@ -277,7 +277,8 @@ impl Reader {
             self.job.session.statement_timeout.filter(|limit| started.elapsed() + Duration::from_millis(50) >= *limit)
         };
         let failed = |cause| place.failed(cause, limit());
-        let announced = client.prepare(&question.sql).map_err(failed)?;
+        let sql = question.sql();
+        let announced = client.prepare(&sql).map_err(failed)?;
         if question.columns.is_empty() {
             let rows: i64 = client.query_one(&announced, &[]).and_then(|row| row.try_get(0)).map_err(failed)?;
             return self.send_count(rows, has_sent);
@@ -292,7 +293,7 @@ impl Reader {
         if !is_as_planned {
             return Err(place.changed().into());
         }
-        let copy = client.copy_out(&format!("COPY ({}) TO STDOUT (FORMAT binary)", question.sql)).map_err(failed)?;
+        let copy = client.copy_out(&format!("COPY ({sql}) TO STDOUT (FORMAT binary)")).map_err(failed)?;
         let (systems, types): (Vec<_>, Vec<_>) = question.columns.iter().map(|column| column.shape.wire()).unzip();
         let mut parser = PostgresBinarySourcePartitionParser::new(BinaryCopyOutIter::new(copy, &types), &systems);
         let mut batch = Batch::new(&question.columns, self.job.batch_rows, 0);

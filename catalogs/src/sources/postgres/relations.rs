@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use engine::{TableEntry, TableKind};
+use engine::TableKind;
 use postgres::Row;
 
 use super::columns::{Column, Described};
 use super::failure::Failure;
 use super::pool::{Pool, Session};
+use crate::sources::remote;
 
 /// How long what was read is believed. A scan checks its columns anyway, so this bounds only how long a new table or
 /// column stays unseen.
@@ -20,27 +21,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 pub(super) const LISTING_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A table, view, or what else can be selected from.
-#[derive(Debug, Clone)]
-pub(super) struct Relation {
-    pub(super) schema: String,
-    pub(super) name: String,
-    pub(super) kind: TableKind,
-    pub(super) comment: Option<String>,
-    pub(super) row_estimate: Option<u64>,
-    pub(super) columns: Arc<[Column]>,
-}
-
-impl Relation {
-    pub(super) fn entry(&self) -> TableEntry {
-        TableEntry {
-            schema: self.schema.clone(),
-            name: self.name.clone(),
-            kind: self.kind,
-            comment: self.comment.clone(),
-            row_estimate: self.row_estimate,
-        }
-    }
-}
+pub(super) type Relation = remote::Relation<Column>;
 
 /// The relations of one schema, sorted by name, as they were at a moment.
 #[derive(Debug, Clone)]
@@ -88,7 +69,7 @@ impl Listings {
 
     /// Reads the relations of `schema` and remembers them. It blocks.
     pub(super) fn read(&self, pool: &Arc<Pool>, schema: &str) -> Result<Listing, Failure> {
-        let session = Session { application_name: "weft".to_owned(), statement_timeout: Some(LISTING_TIMEOUT) };
+        let session = Session { application_name: "weft".to_owned(), statement_timeout: Some(LISTING_TIMEOUT), deadline: None };
         let place = pool.place();
         let mut lease = pool.begin(&session)?;
         let failed = |cause| place.failed(cause, session.statement_timeout);

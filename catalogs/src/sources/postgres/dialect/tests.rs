@@ -4,8 +4,9 @@ use datafusion::common::ScalarValue;
 use datafusion::prelude::{Expr, col, in_list, lit};
 use postgres::types::Type;
 
+use super::super::Server;
 use super::super::columns::{Column, Described};
-use super::sql;
+use crate::sources::remote::predicate;
 
 fn described(name: &str, base: Type) -> Described {
     Described {
@@ -45,8 +46,8 @@ fn columns() -> Vec<Column> {
     .collect()
 }
 
-fn asked(predicate: &Expr) -> Option<String> {
-    sql(predicate, &columns())
+fn asked(asked: &Expr) -> Option<String> {
+    predicate::<Server>(asked, &columns())
 }
 
 #[test]

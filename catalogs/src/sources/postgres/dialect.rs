@@ -1,0 +1,171 @@
+//! How PostgreSQL writes what it is asked, and what compares there as it does in Arrow.
+
+use arrow::datatypes::DataType;
+use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime};
+use datafusion::common::ScalarValue;
+use datafusion::logical_expr::Operator;
+
+use super::columns::{Column, Compare};
+use super::quote;
+
+/// The column as the left side of a comparison.
+pub(super) fn operand(column: &Column, op: Operator) -> Option<String> {
+    // The order of text is that of its bytes in Arrow. Equality needs no collation, and keeps the index without one.
+    let is_ordered = !matches!(op, Operator::Eq | Operator::NotEq);
+    match column.compare {
+        Compare::Never => None,
+        Compare::Label => Some(column.selected()),
+        Compare::Text { .. } if is_ordered => Some(format!("{} COLLATE \"C\"", column.name())),
+        Compare::Native | Compare::Text { .. } | Compare::Uuid => Some(column.name()),
+    }
+}
+
+/// Membership in one array: it is hashed once, where a long IN is a chain of comparisons for the planner.
+pub(super) fn one_of(column: &Column, values: &[&ScalarValue]) -> Option<String> {
+    let mut data_type = "";
+    let mut items = Vec::with_capacity(values.len());
+    for value in values {
+        let (item, of) = constant(column, Operator::Eq, value)?;
+        data_type = of;
+        items.push(format!("\"{}\"", item.replace('\\', "\\\\").replace('"', "\\\"")));
+    }
+    let array = quote::literal(&format!("{{{}}}", items.join(",")))?;
+    Some(format!("({} = ANY({array}::{data_type}[]))", operand(column, Operator::Eq)?))
+}
+
+/// `LIKE` goes by characters on both sides where the database holds UTF-8 and its collation compares bytes.
+pub(super) fn like(column: &Column, pattern: &str) -> Option<String> {
+    match column.compare {
+        Compare::Text { utf8: true } => Some(format!("({} LIKE {})", column.name(), typed(pattern, "text")?)),
+        _ => None,
+    }
+}
+
+/// `value` as a literal that compares with `column` by `op` as Arrow compares.
+pub(super) fn literal(column: &Column, op: Operator, value: &ScalarValue) -> Option<String> {
+    let (text, of) = constant(column, op, value)?;
+    match of {
+        "bool" => Some(text),
+        of => typed(text, of),
+    }
+}
+
+/// A value as PostgreSQL reads it, and its type there.
+fn constant(column: &Column, op: Operator, value: &ScalarValue) -> Option<(String, &'static str)> {
+    let is_equality = matches!(op, Operator::Eq | Operator::NotEq);
+    match column.compare {
+        Compare::Never => None,
+        Compare::Native
+            if value.data_type().equals_datatype(column.field.data_type()) || is_same_instant(column, value) =>
+        {
+            native(op, value)
+        }
+        Compare::Native => None,
+        Compare::Label => Some((text(value)?.to_owned(), "text")).filter(|_| is_equality),
+        // Text that the database's encoding lacks would be an error there, and is merely unequal here. Where the order
+        // of encoded bytes is not that of UTF-8, nothing can be said of it.
+        Compare::Text { utf8 } => {
+            let text = text(value)?;
+            Some((text.to_owned(), "text")).filter(|_| utf8 || (is_equality && text.is_ascii()))
+        }
+        Compare::Uuid => {
+            Some((text(value).filter(|text| is_canonical_uuid(text))?.to_owned(), "uuid")).filter(|_| is_equality)
+        }
+    }
+}
+
+/// Timestamps with a zone are instants, whatever the zone is called.
+fn is_same_instant(column: &Column, value: &ScalarValue) -> bool {
+    matches!(
+        (column.field.data_type(), value),
+        (DataType::Timestamp(_, Some(_)), ScalarValue::TimestampMicrosecond(_, Some(_)))
+    )
+}
+
+fn text(value: &ScalarValue) -> Option<&str> {
+    match value {
+        ScalarValue::Utf8(Some(text)) | ScalarValue::LargeUtf8(Some(text)) | ScalarValue::Utf8View(Some(text)) => {
+            Some(text)
+        }
+        _ => None,
+    }
+}
+
+fn typed(value: impl AsRef<str>, of: &str) -> Option<String> {
+    Some(format!("{}::{of}", quote::literal(value.as_ref())?))
+}
+
+fn native(op: Operator, value: &ScalarValue) -> Option<(String, &'static str)> {
+    Some(match value {
+        ScalarValue::Boolean(Some(value)) => (value.to_string(), "bool"),
+        ScalarValue::Int16(Some(value)) => (value.to_string(), "int2"),
+        ScalarValue::Int32(Some(value)) => (value.to_string(), "int4"),
+        ScalarValue::Int64(Some(value)) => (value.to_string(), "int8"),
+        ScalarValue::Float32(Some(value)) => (float(op, f64::from(*value), value.to_string())?, "float4"),
+        ScalarValue::Float64(Some(value)) => (float(op, *value, value.to_string())?, "float8"),
+        ScalarValue::Decimal128(Some(value), _, scale) => (decimal(*value, *scale)?, "numeric"),
+        ScalarValue::Date32(Some(days)) => {
+            let day =
+                NaiveDate::from_ymd_opt(1970, 1, 1)?.checked_add_signed(chrono::TimeDelta::days((*days).into()))?;
+            (date(day)?, "date")
+        }
+        ScalarValue::Time64Microsecond(Some(micros)) => {
+            let seconds = u32::try_from(micros.div_euclid(1_000_000)).ok()?;
+            let nanos = u32::try_from(micros.rem_euclid(1_000_000)).ok()? * 1000;
+            let time = NaiveTime::from_num_seconds_from_midnight_opt(seconds, nanos)?;
+            (time.format("%H:%M:%S%.6f").to_string(), "time")
+        }
+        ScalarValue::TimestampMicrosecond(Some(micros), None) => (timestamp(*micros)?, "timestamp"),
+        ScalarValue::TimestampMicrosecond(Some(micros), Some(_)) => {
+            (format!("{}+00", timestamp(*micros)?), "timestamptz")
+        }
+        _ => return None,
+    })
+}
+
+/// PostgreSQL holds the two zeros for equal; Arrow has -0 before 0. Only the comparisons that do not part them can be asked.
+fn float(op: Operator, value: f64, text: String) -> Option<String> {
+    let parts_zeros = if value.is_sign_negative() {
+        !matches!(op, Operator::Lt | Operator::GtEq)
+    } else {
+        !matches!(op, Operator::Gt | Operator::LtEq)
+    };
+    if value.is_nan() || (value == 0.0 && parts_zeros) {
+        return None;
+    }
+    Some(match value {
+        f64::INFINITY => "Infinity".to_owned(),
+        f64::NEG_INFINITY => "-Infinity".to_owned(),
+        _ => text,
+    })
+}
+
+fn decimal(value: i128, scale: i8) -> Option<String> {
+    let scale = usize::try_from(scale).ok()?;
+    let digits = value.unsigned_abs().to_string();
+    let digits = format!("{digits:0>width$}", width = scale + 1);
+    let (whole, fraction) = digits.split_at_checked(digits.len() - scale)?;
+    let sign = if value < 0 { "-" } else { "" };
+    Some(if fraction.is_empty() { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") })
+}
+
+/// Years of four digits: what lies beyond is written in other ways, and is not worth them.
+fn date(day: NaiveDate) -> Option<String> {
+    (1..=9999).contains(&day.year()).then(|| day.format("%Y-%m-%d").to_string())
+}
+
+fn timestamp(micros: i64) -> Option<String> {
+    let moment: NaiveDateTime = DateTime::from_timestamp_micros(micros)?.naive_utc();
+    Some(format!("{} {}", date(moment.date())?, moment.format("%H:%M:%S%.6f")))
+}
+
+fn is_canonical_uuid(text: &str) -> bool {
+    text.len() == 36
+        && text.bytes().enumerate().all(|(at, byte)| match at {
+            8 | 13 | 18 | 23 => byte == b'-',
+            _ => matches!(byte, b'0'..=b'9' | b'a'..=b'f'),
+        })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,105 @@
+//! What every database shares as a source: tables, predicates and keys as SQL, and the plan step that asks and reads.
+//!
+//! A kind of database says how it writes names and values, what compares there exactly as it does here, and how rows come
+//! back ([`Remote`]); what is asked, and when, is decided here, once for all of them.
+
+mod keys;
+mod predicate;
+mod question;
+mod scan;
+mod table;
+mod wait;
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use arrow::datatypes::FieldRef;
+use datafusion::common::ScalarValue;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::logical_expr::Operator;
+use datafusion::physical_plan::metrics::BaselineMetrics;
+use engine::{TableEntry, TableKind};
+
+pub(crate) use predicate::sql as predicate;
+pub(crate) use question::Question;
+pub(crate) use table::RemoteTable;
+pub(crate) use wait::MarkAwaited;
+
+/// One database, as the shared parts see it.
+///
+/// A comparison is written only where the database keeps exactly the rows that Arrow would keep; where a method answers
+/// None, the comparison stays here.
+pub(crate) trait Remote: Debug + Send + Sync + 'static {
+    /// A column of its tables.
+    type Column: RemoteColumn;
+
+    /// The source's id.
+    fn id(&self) -> &str;
+
+    /// A name, quoted.
+    fn identifier(name: &str) -> String;
+
+    /// The column as the left side of a comparison by `op`.
+    fn operand(column: &Self::Column, op: Operator) -> Option<String>;
+
+    /// The value as the right side of a comparison of `column` by `op`.
+    fn literal(column: &Self::Column, op: Operator, value: &ScalarValue) -> Option<String>;
+
+    /// Whether `column` is one of many values, none of which is NULL.
+    fn one_of(column: &Self::Column, values: &[&ScalarValue]) -> Option<String> {
+        let values: Option<Vec<String>> =
+            values.iter().map(|value| Self::literal(column, Operator::Eq, value)).collect();
+        Some(format!("({} IN ({}))", Self::operand(column, Operator::Eq)?, values?.join(", ")))
+    }
+
+    /// `column LIKE pattern`, where it means the same.
+    fn like(_column: &Self::Column, _pattern: &str) -> Option<String> {
+        None
+    }
+
+    /// Asks, and reads what comes back. Nothing is sent before the stream is polled, and what runs ends with the stream.
+    fn read(
+        self: &Arc<Self>,
+        question: Question<Self>,
+        context: &Arc<TaskContext>,
+        metrics: BaselineMetrics,
+    ) -> SendableRecordBatchStream;
+}
+
+/// A column, as the shared parts see it.
+pub(crate) trait RemoteColumn: Clone + Debug + Send + Sync + 'static {
+    /// Its name and type here.
+    fn field(&self) -> &FieldRef;
+
+    /// The column as it is selected, and as it is tested for NULL.
+    fn selected(&self) -> String;
+
+    /// The column as a condition by itself. None where it is no truth value.
+    fn truth(&self) -> Option<String>;
+
+    /// Bytes of one value, roughly: what statistics multiply rows with.
+    fn width(&self) -> usize;
+}
+
+/// A table, view, or what else can be selected from.
+#[derive(Debug, Clone)]
+pub(crate) struct Relation<C> {
+    pub(crate) schema: String,
+    pub(crate) name: String,
+    pub(crate) kind: TableKind,
+    pub(crate) comment: Option<String>,
+    pub(crate) row_estimate: Option<u64>,
+    pub(crate) columns: Arc<[C]>,
+}
+
+impl<C> Relation<C> {
+    pub(crate) fn entry(&self) -> TableEntry {
+        TableEntry {
+            schema: self.schema.clone(),
+            name: self.name.clone(),
+            kind: self.kind,
+            comment: self.comment.clone(),
+            row_estimate: self.row_estimate,
+        }
+    }
+}

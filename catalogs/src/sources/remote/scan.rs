@@ -1,0 +1,285 @@
+//! The step of a plan that asks a database and reads the answer. It asks when it is first polled, with what joins above it
+//! have learned of their keys by then.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::datatypes::SchemaRef;
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::{DataFusionError, Result, Statistics, internal_err};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::expressions::DynamicFilterPhysicalExpr;
+use datafusion::physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr};
+use datafusion::physical_plan::execution_plan::{
+    Boundedness, ChildrenPropertiesMode, EmissionType, ReplaceChildrenOptions, SchedulingType,
+};
+use datafusion::physical_plan::filter_pushdown::{
+    ChildPushdownResult, FilterPushdownPhase, FilterPushdownPropagation, PushedDown,
+};
+use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
+use datafusion::physical_plan::statistics::StatisticsArgs;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
+use futures::TryStreamExt;
+
+use super::question::Question;
+use super::{Remote, keys};
+
+/// How long a scan waits for the keys of a join. They are nearly always there before it is asked.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Reads what one question asks.
+#[derive(Clone)]
+pub(super) struct RemoteExec {
+    asked: Arc<dyn Asked>,
+    table: String,
+    statistics: Arc<Statistics>,
+    /// What operators above know, or will know, of the rows that they need.
+    filters: Vec<Arc<dyn PhysicalExpr>>,
+    /// The dynamic filters that a join in this plan completes: worth waiting for.
+    awaited: Arc<HashSet<u64>>,
+    properties: Arc<PlanProperties>,
+    metrics: ExecutionPlanMetricsSet,
+}
+
+impl RemoteExec {
+    pub(super) fn new<R: Remote>(
+        remote: Arc<R>,
+        question: Question<R>,
+        table: String,
+        statistics: Statistics,
+    ) -> Self {
+        let properties = PlanProperties::new(
+            EquivalenceProperties::new(Arc::clone(&question.schema)),
+            Partitioning::UnknownPartitioning(1),
+            EmissionType::Incremental,
+            Boundedness::Bounded,
+        )
+        .with_scheduling_type(SchedulingType::Cooperative);
+        Self {
+            asked: Arc::new(Ask { remote, question }),
+            table,
+            statistics: Arc::new(statistics),
+            filters: Vec::new(),
+            awaited: Arc::default(),
+            properties: Arc::new(properties),
+            metrics: ExecutionPlanMetricsSet::new(),
+        }
+    }
+
+    /// The same scan, that waits for the dynamic filters with these ids.
+    pub(super) fn awaiting(&self, ids: &Arc<HashSet<u64>>) -> Self {
+        Self { awaited: Arc::clone(ids), ..self.clone() }
+    }
+
+    pub(super) fn has_filters(&self) -> bool {
+        !self.filters.is_empty()
+    }
+}
+
+impl fmt::Debug for RemoteExec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RemoteExec")
+            .field("table", &self.table)
+            .field("sql", &self.asked.sql())
+            .finish_non_exhaustive()
+    }
+}
+
+impl DisplayAs for RemoteExec {
+    fn fmt_as(&self, format: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (source, sql) = (self.asked.source(), self.asked.sql());
+        match format {
+            DisplayFormatType::Default | DisplayFormatType::Verbose => {
+                write!(f, "RemoteExec: source={source}, table={}, sql={sql}", self.table)?;
+                if self.has_filters() {
+                    let filters: Vec<String> = self.filters.iter().map(ToString::to_string).collect();
+                    write!(f, ", dynamic=[{}]", filters.join(", "))?;
+                }
+                Ok(())
+            }
+            DisplayFormatType::TreeRender => {
+                writeln!(f, "source={source}")?;
+                writeln!(f, "table={}", self.table)?;
+                writeln!(f, "sql={sql}")
+            }
+        }
+    }
+}
+
+impl ExecutionPlan for RemoteExec {
+    fn name(&self) -> &'static str {
+        "RemoteExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        Vec::new()
+    }
+
+    /// A join fills only those filters that it finds here.
+    fn apply_expressions(
+        &self,
+        f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        for filter in &self.filters {
+            if f(filter)? == TreeNodeRecursion::Stop {
+                return Ok(TreeNodeRecursion::Stop);
+            }
+        }
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
+        _: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        if children.is_empty() { Ok(self) } else { internal_err!("RemoteExec reads a source and has no children") }
+    }
+
+    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        self.replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
+    }
+
+    fn handle_child_pushdown_result(
+        &self,
+        phase: FilterPushdownPhase,
+        result: ChildPushdownResult,
+        _: &ConfigOptions,
+    ) -> Result<FilterPushdownPropagation<Arc<dyn ExecutionPlan>>> {
+        // Whoever pushed a filter checks the rows again: what is asked of the server here only spares rows.
+        let answers = vec![PushedDown::No; result.parent_filters.len()];
+        let propagation = FilterPushdownPropagation::with_parent_pushdown_result(answers);
+        if phase != FilterPushdownPhase::Post || !self.asked.takes_filters() {
+            return Ok(propagation);
+        }
+        let more: Vec<_> =
+            result.parent_filters.into_iter().map(|parent| parent.filter).filter(is_dynamic).collect();
+        if more.is_empty() {
+            return Ok(propagation);
+        }
+        let filters = self.filters.iter().cloned().chain(more).collect();
+        Ok(propagation.with_updated_node(Arc::new(Self { filters, ..self.clone() })))
+    }
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        if partition != 0 {
+            return internal_err!("RemoteExec has one partition, not {partition}");
+        }
+        let metrics = BaselineMetrics::new(&self.metrics, partition);
+        if self.filters.is_empty() {
+            return Ok(self.asked.read(&[], &context, metrics));
+        }
+        let (asked, filters, awaited) = (Arc::clone(&self.asked), self.filters.clone(), Arc::clone(&self.awaited));
+        let rows = async move {
+            // Without the keys in time, all rows are asked for: that is slower, and no less right.
+            let _ = tokio::time::timeout(PATIENCE, completed(&filters, &awaited)).await;
+            Ok::<_, DataFusionError>(asked.read(&filters, &context, metrics))
+        };
+        let stream = futures::stream::once(rows).try_flatten();
+        Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(self.asked.schema()), stream)))
+    }
+
+    fn metrics(&self) -> Option<MetricsSet> {
+        Some(self.metrics.clone_inner())
+    }
+
+    fn statistics_from_inputs(
+        &self,
+        _: &[Arc<Statistics>],
+        _: &StatisticsArgs,
+    ) -> Result<Arc<Statistics>, DataFusionError> {
+        Ok(Arc::clone(&self.statistics))
+    }
+}
+
+/// A question and who answers it, whatever its kind of database.
+trait Asked: fmt::Debug + Send + Sync {
+    fn source(&self) -> &str;
+    fn schema(&self) -> &SchemaRef;
+    fn sql(&self) -> String;
+    /// Whether more conditions change nothing but the rows that come: a limit counts the rows as they were asked for.
+    fn takes_filters(&self) -> bool;
+    fn read(
+        &self,
+        filters: &[Arc<dyn PhysicalExpr>],
+        context: &Arc<TaskContext>,
+        metrics: BaselineMetrics,
+    ) -> SendableRecordBatchStream;
+}
+
+#[derive(Debug)]
+struct Ask<R: Remote> {
+    remote: Arc<R>,
+    question: Question<R>,
+}
+
+impl<R: Remote> Asked for Ask<R> {
+    fn source(&self) -> &str {
+        self.remote.id()
+    }
+
+    fn schema(&self) -> &SchemaRef {
+        &self.question.schema
+    }
+
+    fn sql(&self) -> String {
+        self.question.sql()
+    }
+
+    fn takes_filters(&self) -> bool {
+        self.question.limit.is_none() && !self.question.columns.is_empty()
+    }
+
+    fn read(
+        &self,
+        filters: &[Arc<dyn PhysicalExpr>],
+        context: &Arc<TaskContext>,
+        metrics: BaselineMetrics,
+    ) -> SendableRecordBatchStream {
+        let more = filters.iter().filter_map(|filter| keys::sql::<R>(filter, &self.question.columns));
+        self.remote.read(self.question.with_conditions(more), context, metrics)
+    }
+}
+
+/// The dynamic filters in an expression.
+pub(super) fn dynamic_ids(expression: &Arc<dyn PhysicalExpr>) -> Vec<u64> {
+    let mut ids = Vec::new();
+    // The walk itself cannot fail.
+    let _ = expression.apply(|part| {
+        if part.downcast_ref::<DynamicFilterPhysicalExpr>().is_some() {
+            ids.extend(part.expression_id());
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    ids
+}
+
+fn is_dynamic(filter: &Arc<dyn PhysicalExpr>) -> bool {
+    !dynamic_ids(filter).is_empty()
+}
+
+/// Waits until the filters that are worth waiting for say all that they will say.
+async fn completed(filters: &[Arc<dyn PhysicalExpr>], awaited: &HashSet<u64>) {
+    for filter in filters {
+        let mut parts = Vec::new();
+        let _ = filter.apply(|part| {
+            if part.expression_id().is_some_and(|id| awaited.contains(&id)) {
+                parts.push(Arc::clone(part));
+            }
+            Ok(TreeNodeRecursion::Continue)
+        });
+        for part in parts {
+            if let Some(dynamic) = part.downcast_ref::<DynamicFilterPhysicalExpr>() {
+                dynamic.wait_complete().await;
+            }
+        }
+    }
+}
