@@ -82,7 +82,12 @@ pub(super) fn aggregate(call: &Call, column: Option<&Column>, data_type: &DataTy
             match column.compare {
                 Compare::Text { utf8: true } => Some(format!("{function}({} COLLATE \"C\")", column.name())),
                 Compare::Native if !from.is_floating() && *from != DataType::Boolean => {
-                    Some(format!("{function}({})", column.name()))
+                    // The function forgets the precision and scale that the column declares.
+                    let cast = match data_type {
+                        DataType::Decimal128(precision, scale) => format!("::numeric({precision},{scale})"),
+                        _ => String::new(),
+                    };
+                    Some(format!("{function}({}){cast}", column.name()))
                 }
                 _ => None,
             }
