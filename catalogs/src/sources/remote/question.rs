@@ -15,6 +15,8 @@ pub(crate) struct Question<R: Remote + ?Sized> {
     pub(crate) columns: Arc<[R::Column]>,
     /// Their fields.
     pub(crate) schema: SchemaRef,
+    /// Columns behind those, whose values are read only to see that they are of their types.
+    pub(crate) checked: Arc<[R::Column]>,
     /// All must hold.
     pub(crate) conditions: Vec<String>,
     /// The most rows.
@@ -29,7 +31,17 @@ impl<R: Remote + ?Sized> Question<R> {
         limit: Option<usize>,
     ) -> Self {
         let schema = schema(&columns);
-        Self { from, columns, schema, conditions, limit }
+        Self { from, columns, schema, checked: Arc::default(), conditions, limit }
+    }
+
+    /// The same, reading `checked` as well.
+    pub(crate) fn checking(self, checked: impl IntoIterator<Item = R::Column>) -> Self {
+        Self { checked: checked.into_iter().collect(), ..self }
+    }
+
+    /// Whether the statement counts rows.
+    pub(crate) fn counts(&self) -> bool {
+        self.columns.is_empty() && self.checked.is_empty()
     }
 
     /// The statement.
@@ -42,8 +54,9 @@ impl<R: Remote + ?Sized> Question<R> {
         if let Some(limit) = self.limit {
             from.push_str(&format!(" LIMIT {limit}"));
         }
-        if !self.columns.is_empty() {
-            let selected: Vec<String> = self.columns.iter().map(RemoteColumn::selected).collect();
+        if !self.counts() {
+            let columns = self.columns.iter().chain(self.checked.iter());
+            let selected: Vec<String> = columns.map(RemoteColumn::selected).collect();
             return format!("SELECT {} {from}", selected.join(", "));
         }
         match self.limit {
@@ -66,6 +79,7 @@ impl<R: Remote + ?Sized> Clone for Question<R> {
             from: self.from.clone(),
             columns: Arc::clone(&self.columns),
             schema: Arc::clone(&self.schema),
+            checked: Arc::clone(&self.checked),
             conditions: self.conditions.clone(),
             limit: self.limit,
         }
