@@ -120,10 +120,7 @@ fn of_file_url(name: &str, url: &Url) -> Result<Recognized, Fault> {
 
 /// The table called `name`, wherever the source's options say that it is.
 fn named(name: &str) -> Scope {
-    Scope {
-        schemas: vec![DEFAULT_SCHEMA.to_owned()],
-        tables: vec![ScopedTable { name: name.to_owned(), at: None }],
-    }
+    Scope { schemas: vec![DEFAULT_SCHEMA.to_owned()], tables: vec![ScopedTable { name: name.to_owned(), at: None }] }
 }
 
 /// A file, a folder or a pattern. Of a file of tables, `?table=` says which.

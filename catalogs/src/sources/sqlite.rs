@@ -13,7 +13,8 @@ mod options;
 mod reader;
 mod tables;
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use async_trait::async_trait;
 use datafusion::common::ScalarValue;
@@ -21,11 +22,11 @@ use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::Operator;
 use datafusion::physical_plan::metrics::BaselineMetrics;
 use engine::{Deadline, Error, TableEntry, TableProviderRef};
-use tokio::sync::Mutex;
 
 use crate::source::ScopedTable;
 use crate::sources::files;
-use crate::sources::remote::{self, Remote, RemoteTable, thread};
+use crate::sources::remote::thread::{self, Audience};
+use crate::sources::remote::{self, Remote, RemoteTable};
 use crate::{Connect, Scope, Source, SourceKind};
 use columns::Column;
 use failure::Place;
@@ -68,7 +69,7 @@ impl SourceKind for Sqlite {
     fn connect(&self, connect: Connect) -> Result<Arc<dyn Source>, Error> {
         let settings = Settings::parse(connect.options, &connect.root)?;
         let tables = Tables::new(settings, Place { id: connect.id });
-        Ok(Arc::new(Database { tables: Arc::new(tables), asking: Mutex::new(()) }))
+        Ok(Arc::new(Database { tables: Arc::new(tables), turns: Mutex::default() }))
     }
 }
 
@@ -118,12 +119,14 @@ impl Remote for Planned {
     }
 }
 
+type Turn = tokio::sync::Mutex<()>;
+
 /// One database file.
 #[derive(Debug)]
 struct Database {
     tables: Arc<Tables>,
-    /// Held while the schema is read, so that many who ask at once ask once.
-    asking: Mutex<()>,
+    /// What is being read, by name: many who ask for it at once ask once, and wait for nothing else.
+    turns: Mutex<HashMap<String, Weak<Turn>>>,
 }
 
 #[async_trait]
@@ -172,7 +175,7 @@ impl Source for Database {
     }
 
     async fn test(&self) -> Result<(), Error> {
-        self.ask(|tables| tables.test()).await
+        self.ask(|tables, audience| tables.test(audience)).await
     }
 }
 
@@ -192,32 +195,45 @@ impl Database {
     }
 
     async fn entries(&self) -> Result<Arc<[TableEntry]>, Error> {
-        let _one_at_a_time = self.asking.lock().await;
+        let turn = self.turn("");
+        let _one_at_a_time = turn.lock().await;
         match self.tables.known_entries() {
             Some(entries) => Ok(entries),
-            None => self.ask(|tables| tables.read_entries()).await,
+            None => self.ask(|tables, audience| tables.read_entries(audience)).await,
         }
     }
 
     async fn relation(&self, name: &str) -> Result<Option<Arc<Relation>>, Error> {
-        let _one_at_a_time = self.asking.lock().await;
+        let turn = self.turn(name);
+        let _one_at_a_time = turn.lock().await;
         match self.tables.known_relation(name) {
             Some(relation) => Ok(Some(relation)),
             None => {
                 let name = name.to_owned();
-                self.ask(move |tables| tables.read_relation(&name)).await
+                self.ask(move |tables, audience| tables.read_relation(audience, &name)).await
             }
         }
+    }
+
+    fn turn(&self, name: &str) -> Arc<Turn> {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(turn) = turns.get(name).and_then(Weak::upgrade) {
+            return turn;
+        }
+        turns.retain(|_, turn| turn.strong_count() > 0);
+        let turn = Arc::new(Turn::default());
+        turns.insert(name.to_owned(), Arc::downgrade(&turn));
+        turn
     }
 
     /// Runs `ask` on a thread of its own, since SQLite blocks.
     async fn ask<T: Send + 'static>(
         &self,
-        ask: impl FnOnce(&Tables) -> Result<T, Error> + Send + 'static,
+        ask: impl FnOnce(&Tables, &Audience) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let tables = Arc::clone(&self.tables);
         let patience = self.tables.settings.busy_timeout + LISTING_TIMEOUT;
-        thread::ask(&self.tables.place.id, patience, move || ask(&tables)).await
+        thread::ask(&self.tables.place.id, patience, move |audience| ask(&tables, audience)).await
     }
 }
 

@@ -128,7 +128,11 @@ async fn sqlite_keeps_the_contract() {
             secrets: &[&path],
         };
         contract(shop.source().as_ref(), &expected).await;
-        let main = Expected { scope: Scope { schemas: vec!["main".to_owned()], tables: Vec::new() }, schema: "main", ..expected };
+        let main = Expected {
+            scope: Scope { schemas: vec!["main".to_owned()], tables: Vec::new() },
+            schema: "main",
+            ..expected
+        };
         contract(shop.source().as_ref(), &main).await;
     }
 }

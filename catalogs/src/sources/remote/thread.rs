@@ -106,15 +106,15 @@ impl Running {
         let control = Arc::new(Control::default());
         let source = read.source().to_owned();
         let deadline = read.deadline().map(|at| Box::pin(tokio::time::sleep_until(at.into())));
-        let outlet = Outlet { sender, control: Arc::clone(&control) };
+        let outlet = Outlet { sender, audience: Audience(Arc::clone(&control)) };
         let run = move || {
             let result = catch_unwind(AssertUnwindSafe(|| read.read(&outlet)));
             match result.unwrap_or_else(|_| Err(panicked(read.source()))) {
-                Ok(()) => outlet.control.is_complete.store(true, Ordering::Release),
+                Ok(()) => outlet.audience.0.is_complete.store(true, Ordering::Release),
                 // Where nobody listens, nobody needs to know.
                 Err(error) => drop(outlet.sender.blocking_send(Err(error))),
             }
-            outlet.unwatch();
+            outlet.audience.0.end();
         };
         spawn(&source, run)?;
         Ok(Self { source, batches, control, deadline })
@@ -144,7 +144,7 @@ impl Drop for Running {
 /// Where a read hands on what it has.
 pub(crate) struct Outlet {
     sender: Sender<Result<RecordBatch, Error>>,
-    control: Arc<Control>,
+    audience: Audience,
 }
 
 impl Outlet {
@@ -153,30 +153,26 @@ impl Outlet {
         self.sender.blocking_send(Ok(batch)).is_ok()
     }
 
-    /// What tells whether somebody still reads, also to what outlives this outlet.
-    pub(crate) fn audience(&self) -> Audience {
-        Audience(Arc::clone(&self.control))
-    }
-
-    /// From now on `stop` stops what runs. It runs once at most, on whatever thread drops the stream, and must not block.
-    /// A caller asks [`Audience::is_gone`] after this, since the stream may have been dropped before.
-    pub(crate) fn watch(&self, stop: impl FnOnce() + Send + 'static) {
-        *self.control.stop() = Some(Box::new(stop));
-    }
-
-    /// There is nothing to stop any more.
-    fn unwatch(&self) {
-        self.control.stop().take();
+    /// Who reads.
+    pub(crate) fn audience(&self) -> &Audience {
+        &self.audience
     }
 }
 
-/// Whether somebody still reads.
+/// Whoever waits for an answer, as the thread that makes it knows them.
 #[derive(Clone)]
 pub(crate) struct Audience(Arc<Control>);
 
 impl Audience {
+    /// Whether nobody waits any more.
     pub(crate) fn is_gone(&self) -> bool {
         self.0.is_abandoned.load(Ordering::Acquire)
+    }
+
+    /// From now on `stop` stops what runs, when nobody waits any more. It runs once at most, on whatever thread finds that
+    /// out, and must not block. Ask [`Audience::is_gone`] after this, since they may have gone before.
+    pub(crate) fn watch(&self, stop: impl FnOnce() + Send + 'static) {
+        *self.0.stop() = Some(Box::new(stop));
     }
 }
 
@@ -195,7 +191,12 @@ impl Control {
         self.stop.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Nobody reads any more.
+    /// There is nothing to stop any more.
+    fn end(&self) {
+        self.stop().take();
+    }
+
+    /// Nobody waits any more.
     fn abandon(&self) {
         self.is_abandoned.store(true, Ordering::Release);
         if let Some(stop) = self.stop().take() {
@@ -211,15 +212,29 @@ impl Control {
 pub(crate) async fn ask<T: Send + 'static>(
     source: &str,
     patience: Duration,
-    ask: impl FnOnce() -> Result<T, Error> + Send + 'static,
+    ask: impl FnOnce(&Audience) -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
     let (sender, answer) = oneshot::channel();
-    spawn(source, move || drop(sender.send(catch_unwind(AssertUnwindSafe(ask)))))?;
+    let waiting = Waiting(Arc::new(Control::default()));
+    let audience = Audience(Arc::clone(&waiting.0));
+    spawn(source, move || {
+        drop(sender.send(catch_unwind(AssertUnwindSafe(|| ask(&audience)))));
+        audience.0.end();
+    })?;
     match tokio::time::timeout(patience, answer).await {
         Ok(Ok(Ok(result))) => result,
         Ok(Ok(Err(_)) | Err(_)) => Err(panicked(source)),
         Err(_) => Err(Error::new(Code::SourceUnavailable, format!("Source \"{source}\" does not answer in time."))
             .hint("Retry; if it goes on, look at what else the source does.")),
+    }
+}
+
+/// One who waits for an answer until it is there, or until they are dropped.
+struct Waiting(Arc<Control>);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.abandon();
     }
 }
 
@@ -240,6 +255,9 @@ fn panicked(source: &str) -> Error {
 
 /// The query's time is over.
 pub(crate) fn too_slow(source: &str) -> Error {
-    Error::new(Code::DeadlineExceeded, format!("Source \"{source}\" was still being read when the query's time was over."))
-        .hint("Filter more, or allow the query more time.")
+    Error::new(
+        Code::DeadlineExceeded,
+        format!("Source \"{source}\" was still being read when the query's time was over."),
+    )
+    .hint("Filter more, or allow the query more time.")
 }

@@ -61,7 +61,11 @@ impl Cells {
     /// Takes a value, and tells how many bytes it added where that is not a fixed few.
     pub(super) fn take(&mut self, value: ValueRef<'_>) -> Result<usize, Misfit> {
         if value == ValueRef::Null {
-            return if self.is_nullable { self.take_null() } else { Err("NULL, though it is declared NOT NULL".into()) };
+            return if self.is_nullable {
+                self.take_null()
+            } else {
+                Err("NULL, though it is declared NOT NULL".into())
+            };
         }
         match &mut self.values {
             Values::Any(values) => {
@@ -79,7 +83,9 @@ impl Cells {
                 values.append_value(bytes);
                 return Ok(bytes.len());
             }
-            Values::Date(values) => values.append_value(calendar::days(text(value)?).ok_or_else(|| Misfit::from(NO_DAY))?),
+            Values::Date(values) => {
+                values.append_value(calendar::days(text(value)?).ok_or_else(|| Misfit::from(NO_DAY))?)
+            }
             Values::Float(values) => values.append_value(float(value)?),
             Values::Int(values) => {
                 let ValueRef::Integer(value) = value else { return Err(instead(value, "integers")) };
@@ -198,7 +204,11 @@ mod tests {
             (Shape::Date, int(19_000), Err("an integer instead of text")),
             (Shape::Float, int(2), Ok("2.0")),
             (Shape::Float, int(-(1 << 53)), Ok("-9007199254740992.0")),
-            (Shape::Float, int((1 << 53) + 1), Err("an integer beyond 2^53, which a floating point number does not hold")),
+            (
+                Shape::Float,
+                int((1 << 53) + 1),
+                Err("an integer beyond 2^53, which a floating point number does not hold"),
+            ),
             (Shape::Float, int(i64::MIN), Err("an integer beyond 2^53, which a floating point number does not hold")),
             (Shape::Float, text("1,5"), Err("text instead of numbers")),
             (Shape::Int, int(i64::MIN), Ok("-9223372036854775808")),

@@ -14,20 +14,40 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::failure::Place;
 use super::options::Settings;
+use crate::sources::remote::thread::{self, Audience};
 
 /// How often a locked file is tried.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Opens the database in a transaction, so that all that is asked sees one state of it. While another program holds the
-/// file locked it waits, unless `is_over` says that nobody needs an answer any more. It blocks.
+/// Opens the database in a transaction, so that all that `question` asks sees one state of it. While another program holds
+/// the file locked it waits. What runs is stopped when the audience goes, or is not begun after `deadline`. It blocks.
 ///
 /// # Errors
-/// `source_unavailable`, `source_rejected`, `data_invalid`.
-pub(super) fn open(
+/// `source_unavailable`, `source_rejected`, `data_invalid`, `deadline_exceeded`, and those of `question`.
+pub(super) fn ask<T>(
     settings: &Settings,
     place: &Place,
-    is_over: impl Fn() -> bool + Send + 'static,
-) -> Result<Connection, Error> {
+    audience: &Audience,
+    deadline: Option<Instant>,
+    question: impl FnOnce(&Connection) -> Result<T, Error>,
+) -> Result<T, Error> {
+    let failed = |cause| place.failed(cause);
+    let waiting = audience.clone();
+    let is_over = move || waiting.is_gone() || deadline.is_some_and(|deadline| Instant::now() >= deadline);
+    let connection = open(settings, place, is_over.clone())?;
+    // An interrupt that hits no running statement is forgotten. This one runs until the end, so none is lost.
+    let mut unfinished = connection.prepare("VALUES (1), (2)").map_err(failed)?;
+    let mut running = unfinished.query([]).map_err(failed)?;
+    running.next().map_err(failed)?;
+    let interrupt = connection.get_interrupt_handle();
+    audience.watch(move || interrupt.interrupt());
+    if is_over() {
+        return Err(thread::too_slow(&place.id));
+    }
+    question(&connection)
+}
+
+fn open(settings: &Settings, place: &Place, is_over: impl Fn() -> bool + Send + 'static) -> Result<Connection, Error> {
     // SQLite says the same of all that it cannot open, and would wait forever for a pipe.
     let metadata = fs::metadata(&settings.path).map_err(|cause| place.unreachable(cause))?;
     if !metadata.is_file() {

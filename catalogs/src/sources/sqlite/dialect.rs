@@ -92,8 +92,7 @@ fn quoted(text: &str) -> Option<String> {
 
 /// Whether no affinity takes the text for a number, and no number is written like it.
 fn is_never_number(text: &str) -> bool {
-    let is_of_number =
-        |byte: u8| byte.is_ascii_digit() || byte.is_ascii_whitespace() || b"+-.eE\x0b".contains(&byte);
+    let is_of_number = |byte: u8| byte.is_ascii_digit() || byte.is_ascii_whitespace() || b"+-.eE\x0b".contains(&byte);
     !text.bytes().all(is_of_number) && !matches!(text, "inf" | "-inf")
 }
 
@@ -113,7 +112,9 @@ mod tests {
         assert_eq!(quoted("nul\0"), None);
         assert_eq!(day(19_782).as_deref(), Some("'2024-02-29'"));
         assert_eq!(day(i32::MAX), None);
-        assert!(is_never_number("a1") && is_never_number("12ab-") && is_never_number("1_000") && is_never_number("0x1"));
+        assert!(
+            is_never_number("a1") && is_never_number("12ab-") && is_never_number("1_000") && is_never_number("0x1")
+        );
         for text in ["1", " 1.5 ", "-1e5", "", "+.", "inf", "e"] {
             assert!(!is_never_number(text), "{text}");
         }

@@ -78,8 +78,9 @@ impl Place {
     }
 
     fn rejected(&self) -> Error {
-        Error::new(Code::SourceRejected, format!("Source \"{}\" cannot run the statement.", self.id))
-            .hint("A view may ask for a table, a function or a module that is not there; the log has SQLite's own message.")
+        Error::new(Code::SourceRejected, format!("Source \"{}\" cannot run the statement.", self.id)).hint(
+            "A view may ask for a table, a function or a module that is not there; the log has SQLite's own message.",
+        )
     }
 
     fn damaged(&self) -> Error {

@@ -57,20 +57,15 @@ impl Read for Job {
 impl Job {
     fn stream(&self, outlet: &Outlet) -> Result<(), Error> {
         let Tables { settings, place, .. } = &*self.tables;
-        let (audience, deadline) = (outlet.audience(), self.deadline);
-        let is_over = move || audience.is_gone() || deadline.is_some_and(|deadline| Instant::now() >= deadline);
-        let connection = connection::open(settings, place, is_over.clone())?;
+        connection::ask(settings, place, outlet.audience(), self.deadline, |connection| {
+            self.check_table(connection)?;
+            self.rows(connection, outlet)
+        })
+    }
+
+    fn rows(&self, connection: &Connection, outlet: &Outlet) -> Result<(), Error> {
+        let place = &self.tables.place;
         let failed = |cause| place.failed(cause);
-        // An interrupt that hits no running statement is forgotten. This one runs until the end, so none is lost.
-        let mut running = connection.prepare("VALUES (1), (2)").map_err(failed)?;
-        let mut running = running.query([]).map_err(failed)?;
-        running.next().map_err(failed)?;
-        let interrupt = connection.get_interrupt_handle();
-        outlet.watch(move || interrupt.interrupt());
-        if is_over() {
-            return Err(place.failed(interrupted()));
-        }
-        self.check_table(&connection)?;
         let question = Question { conditions: bracketed(self.question.conditions.clone()), ..self.question.clone() };
         let mut statement = connection.prepare(&question.sql()).map_err(failed)?;
         let mut rows = statement.query([]).map_err(failed)?;
@@ -126,11 +121,6 @@ impl Job {
         }
         Ok(())
     }
-}
-
-/// The error of a statement that is interrupted, for one that is not begun.
-fn interrupted() -> rusqlite::Error {
-    rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_INTERRUPT), None)
 }
 
 /// The same conditions in brackets, so that no chain of them is long.

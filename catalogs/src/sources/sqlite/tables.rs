@@ -12,7 +12,7 @@ use super::columns::{Column, Declared, Of, Shape};
 use super::failure::Place;
 use super::options::Settings;
 use super::{connection, dialect};
-use crate::sources::remote;
+use crate::sources::remote::{self, thread::Audience};
 
 /// How long what was read is believed. A scan checks its columns anyway, so this bounds only how long a new table or
 /// column stays unseen.
@@ -68,55 +68,69 @@ impl Tables {
     }
 
     /// Reads which tables and views there are. It blocks.
-    pub(super) fn read_entries(&self) -> Result<Arc<[TableEntry]>, Error> {
-        let connection = self.open()?;
-        let entries: Arc<[TableEntry]> = entries(&connection).map_err(|cause| self.place.failed(cause))?.into();
+    pub(super) fn read_entries(&self, audience: &Audience) -> Result<Arc<[TableEntry]>, Error> {
+        let entries: Arc<[TableEntry]> = self.ask(audience, entries)?.into();
         self.known().listing = Some((Instant::now(), Arc::clone(&entries)));
         Ok(entries)
     }
 
     /// Reads the columns of the table `name`. It blocks.
-    pub(super) fn read_relation(&self, name: &str) -> Result<Option<Arc<Relation>>, Error> {
-        let connection = self.open()?;
-        let failed = |cause| self.place.failed(cause);
-        let declared = declared(&connection, name).map_err(failed)?;
-        let Some(entry) = entry(&connection, name).map_err(failed)?.filter(|_| !declared.is_empty()) else {
-            self.known().relations.remove(name);
-            return Ok(None);
-        };
+    pub(super) fn read_relation(&self, audience: &Audience, name: &str) -> Result<Option<Arc<Relation>>, Error> {
+        let relation = self.ask(audience, |connection| self.relation(connection, name))?.map(Arc::new);
+        match &relation {
+            Some(relation) => {
+                self.known().relations.insert(name.to_owned(), (Instant::now(), Arc::clone(relation)));
+            }
+            None => {
+                self.known().relations.remove(name);
+            }
+        }
+        Ok(relation)
+    }
+
+    /// Whether the database can be read at all. It blocks.
+    pub(super) fn test(&self, audience: &Audience) -> Result<(), Error> {
+        self.ask(audience, |connection| connection.query_row("SELECT count(*) FROM main.sqlite_schema", [], |_| Ok(())))
+    }
+
+    fn ask<T>(
+        &self,
+        audience: &Audience,
+        question: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, Error> {
+        connection::ask(&self.settings, &self.place, audience, None, |connection| {
+            question(connection).map_err(|cause| self.place.failed(cause))
+        })
+    }
+
+    fn relation(&self, connection: &Connection, name: &str) -> rusqlite::Result<Option<Relation>> {
+        let declared = declared(connection, name)?;
+        let Some(entry) = entry(connection, name)?.filter(|_| !declared.is_empty()) else { return Ok(None) };
         let before = self.known().relations.get(name).map(|(_, relation)| Arc::clone(relation));
         let columns: Arc<[Column]> = match before {
             // What rows were looked at for once is not looked at again: a type does not change because a row is new.
-            Some(before) if before.columns.iter().map(|column| &column.declared).eq(&declared) => Arc::clone(&before.columns),
-            _ => self.columns(&connection, name, declared).map_err(failed)?,
+            Some(before) if before.columns.iter().map(|column| &column.declared).eq(&declared) => {
+                Arc::clone(&before.columns)
+            }
+            _ => self.columns(connection, name, declared)?,
         };
-        let relation = Arc::new(Relation {
+        Ok(Some(Relation {
             schema: MAIN.to_owned(),
             name: entry.name,
             kind: entry.kind,
             comment: None,
             row_estimate: entry.row_estimate,
             columns,
-        });
-        self.known().relations.insert(name.to_owned(), (Instant::now(), Arc::clone(&relation)));
-        Ok(Some(relation))
-    }
-
-    /// Whether the database can be read at all. It blocks.
-    pub(super) fn test(&self) -> Result<(), Error> {
-        let connection = self.open()?;
-        connection
-            .query_row("SELECT count(*) FROM main.sqlite_schema", [], |_| Ok(()))
-            .map_err(|cause| self.place.failed(cause))
-    }
-
-    fn open(&self) -> Result<Connection, Error> {
-        let deadline = Instant::now() + LISTING_TIMEOUT;
-        connection::open(&self.settings, &self.place, move || Instant::now() > deadline)
+        }))
     }
 
     /// The columns with their shapes: as the options say, else as declared, else as the first rows have it.
-    fn columns(&self, connection: &Connection, table: &str, declared: Vec<Declared>) -> rusqlite::Result<Arc<[Column]>> {
+    fn columns(
+        &self,
+        connection: &Connection,
+        table: &str,
+        declared: Vec<Declared>,
+    ) -> rusqlite::Result<Arc<[Column]>> {
         let shapes: Vec<Option<Shape>> = declared
             .iter()
             .map(|column| {
@@ -138,7 +152,8 @@ impl Tables {
 }
 
 /// Tables and views that are the database's own: without SQLite's, and without those in which a virtual table keeps its rows.
-const IS_OWN: &str = "schema = 'main' AND type IN ('table', 'view', 'virtual') AND lower(substr(name, 1, 7)) <> 'sqlite_'";
+const IS_OWN: &str =
+    "schema = 'main' AND type IN ('table', 'view', 'virtual') AND lower(substr(name, 1, 7)) <> 'sqlite_'";
 
 /// A table or view as it is listed, and how many columns it has.
 type Listed = (TableEntry, i64);
@@ -157,7 +172,8 @@ fn listed(row: &Row<'_>) -> rusqlite::Result<Listed> {
 }
 
 fn entries(connection: &Connection) -> rusqlite::Result<Vec<TableEntry>> {
-    let mut statement = connection.prepare(&format!("SELECT name, type, ncol FROM pragma_table_list WHERE {IS_OWN}"))?;
+    let mut statement =
+        connection.prepare(&format!("SELECT name, type, ncol FROM pragma_table_list WHERE {IS_OWN}"))?;
     let listed = statement.query_map([], listed)?.collect::<rusqlite::Result<Vec<Listed>>>()?;
     let analyzed = analyzed(connection);
     let mut entries: Vec<TableEntry> = listed
@@ -245,7 +261,7 @@ pub(super) fn declared(connection: &Connection, name: &str) -> rusqlite::Result<
 fn of_view(connection: &Connection, name: &str, columns: Vec<Declared>) -> rusqlite::Result<Vec<Declared>> {
     let statement = connection.prepare(&format!("SELECT * FROM {MAIN}.{}", dialect::identifier(name)))?;
     let origins: Vec<Option<String>> =
-        statement.columns().iter().map(|column| column.decl_type().map(str::to_owned)).collect();
+        statement.columns().map(|column| column.decl_type().map(str::to_owned)).collect();
     let known = |derived: &String, origin: Option<&String>| {
         origin.is_some_and(|origin| origin.eq_ignore_ascii_case(derived))
             || matches!(derived.to_ascii_uppercase().as_str(), "INT" | "INTEGER" | "REAL" | "TEXT")
@@ -263,12 +279,9 @@ fn sampled(connection: &Connection, table: &str, columns: &[&str]) -> rusqlite::
     if columns.is_empty() {
         return Ok(Vec::new());
     }
-    let classes: Vec<String> = columns.iter().map(|column| format!("typeof({})", dialect::identifier(column))).collect();
-    let sql = format!(
-        "SELECT {} FROM {MAIN}.{} LIMIT {SAMPLED_ROWS}",
-        classes.join(", "),
-        dialect::identifier(table)
-    );
+    let classes: Vec<String> =
+        columns.iter().map(|column| format!("typeof({})", dialect::identifier(column))).collect();
+    let sql = format!("SELECT {} FROM {MAIN}.{} LIMIT {SAMPLED_ROWS}", classes.join(", "), dialect::identifier(table));
     let mut seen: Vec<Seen> = vec![Seen::default(); columns.len()];
     let mut statement = connection.prepare(&sql)?;
     let mut rows = statement.query([])?;

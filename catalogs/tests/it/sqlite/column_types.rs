@@ -91,7 +91,8 @@ async fn options_say_what_a_declaration_does_not() {
         "CREATE TABLE t (a DATETIME, b TEXT, c TEXT, d DATE);
          INSERT INTO t VALUES (1700000000000, '2024-02-29', '2024-02-29 12:00', 5)",
     );
-    let columns = json!({ "a": "integer", "t.b": "date", "c": "date", "t.c": "timestamp", "d": "text", "other.d": "date" });
+    let columns =
+        json!({ "a": "integer", "t.b": "date", "c": "date", "t.c": "timestamp", "d": "text", "other.d": "date" });
     let source = shop.source_with(json!({ "columns": columns }));
     let rows = query(&source, &["t"], "SELECT * FROM t WHERE b >= '2024-02-29' AND a > 5").await.unwrap();
     assert_eq!(rows, ["1700000000000|2024-02-29|2024-02-29T12:00:00|5"]);
@@ -103,20 +104,32 @@ async fn views_and_columns_without_a_type_are_typed_by_their_rows() {
         "CREATE TABLE t (n INTEGER, r REAL, name TEXT, b BLOB, day DATE);
          INSERT INTO t VALUES (1, 1.5, 'a', x'00', '2024-01-01'), (2, 2.5, 'b', x'01', '2024-01-02');
          CREATE VIEW v AS SELECT n, day, n + 1 AS more, sum(r) AS total, count(*) AS rows, name || '!' AS text, b, max(b) AS most,
-             NULL AS nothing, CAST(r AS INTEGER) AS whole, CASE n WHEN 1 THEN 'a' ELSE 2 END AS mixed FROM t GROUP BY n;
+             NULL AS none, CAST(r AS INTEGER) AS whole, CASE n WHEN 1 THEN 'a' ELSE 2 END AS mixed FROM t GROUP BY n;
          CREATE TABLE copy AS SELECT * FROM v;
          CREATE VIEW both AS SELECT n AS c FROM t UNION ALL SELECT name FROM t",
     );
     let source = shop.source();
     for table in ["v", "copy"] {
         let schema = open(&source, table).await.unwrap().schema();
-        let types: Vec<String> = schema.fields().iter().map(|field| format!("{} {}", field.name(), field.data_type())).collect();
+        let types: Vec<String> =
+            schema.fields().iter().map(|field| format!("{} {}", field.name(), field.data_type())).collect();
         assert_eq!(types[0], "n Int64");
-        assert_eq!(types[2..], [
-            "more Int64", "total Float64", "rows Int64", "text Utf8", "b Binary", "most Binary", "nothing Utf8", "whole Int64",
-            "mixed Utf8",
-        ], "{table}");
-        let sql = format!("SELECT more, total, rows, text, mixed, whole, nothing FROM {table} WHERE rows = 1 ORDER BY n");
+        assert_eq!(
+            types[2..],
+            [
+                "more Int64",
+                "total Float64",
+                "rows Int64",
+                "text Utf8",
+                "b Binary",
+                "most Binary",
+                "none Utf8",
+                "whole Int64",
+                "mixed Utf8",
+            ],
+            "{table}"
+        );
+        let sql = format!("SELECT more, total, rows, text, mixed, whole, none FROM {table} WHERE rows = 1 ORDER BY n");
         assert_eq!(query(&source, &[table], &sql).await.unwrap(), ["2|1.5|1|a!|a|1|~", "3|2.5|1|b!|2|2|~"], "{table}");
     }
     assert_eq!(open(&source, "v").await.unwrap().schema().field(1).data_type(), &DataType::Date32);
@@ -201,9 +214,12 @@ async fn a_table_of_1600_columns_is_read() {
 
 #[tokio::test]
 async fn large_values_arrive_whole() {
-    let shop = Shop::new("CREATE TABLE t (n INT, b BLOB); INSERT INTO t VALUES (1, zeroblob(5000000)), (2, x'01'), (3, zeroblob(3000000))");
-    let rows = query(&shop.source(), &["t"], "SELECT n, octet_length(b) FROM t").await.unwrap();
-    assert_eq!(rows, ["1|5000000", "2|1", "3|3000000"]);
+    let shop = Shop::new(
+        "CREATE TABLE t (n INT, b BLOB); INSERT INTO t VALUES (1, zeroblob(5000000)), (2, x'01'), (3, zeroblob(3000000))",
+    );
+    let rows = query(&shop.source(), &["t"], "SELECT n, b FROM t").await.unwrap();
+    let lengths: Vec<usize> = rows.iter().map(|row| row.len() - 2).collect();
+    assert_eq!(lengths, [10_000_000, 2, 6_000_000]);
 }
 
 #[tokio::test]

@@ -82,7 +82,10 @@ async fn a_locked_database_is_waited_for_and_then_given_up() {
     writer.execute_batch("BEGIN EXCLUSIVE").unwrap();
     let source = shop.source_with(json!({ "busy_timeout": "50ms" }));
     for error in failures(&source).await {
-        assert_eq!((error.code(), error.message()), (Code::SourceUnavailable, "Source \"shop\" is locked by another program."));
+        assert_eq!(
+            (error.code(), error.message()),
+            (Code::SourceUnavailable, "Source \"shop\" is locked by another program.")
+        );
         assert_tells_no_path(&shop, &error);
     }
     let patient = shop.source();
@@ -111,7 +114,11 @@ async fn one_bad_view_hurts_no_other() {
             Ok(_) => query(&source, &[view], &format!("SELECT n FROM {view}")).await.unwrap_err(),
             Err(error) => error,
         };
-        assert_eq!((error.code(), error.message()), (Code::SourceRejected, "Source \"shop\" cannot run the statement."), "{view}");
+        assert_eq!(
+            (error.code(), error.message()),
+            (Code::SourceRejected, "Source \"shop\" cannot run the statement."),
+            "{view}"
+        );
         assert_tells_no_path(&shop, &error);
     }
     assert_eq!(query(&source, &["fine"], "SELECT n FROM fine").await.unwrap(), ["1"]);

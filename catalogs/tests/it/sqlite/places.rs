@@ -1,6 +1,6 @@
 //! Where a database is: options, the scope of a dataset, `--table`.
 
-use catalogs::{Home, Registry, Scope, ScopedTable, Source};
+use catalogs::{Home, Registry, Scope, ScopedTable};
 use engine::{Catalog, Code};
 use serde_json::json;
 
@@ -35,7 +35,10 @@ async fn the_option_table_is_the_only_table() {
     let source = shop.source_with(json!({ "table": "orders" }));
     let entries = source.tables(&Scope::default()).await.unwrap();
     assert_eq!(entries.len(), 1);
-    assert_eq!((entries[0].schema.as_str(), entries[0].name.as_str(), entries[0].row_estimate), ("public", "orders", Some(1)));
+    assert_eq!(
+        (entries[0].schema.as_str(), entries[0].name.as_str(), entries[0].row_estimate),
+        ("public", "orders", Some(1))
+    );
     assert_eq!(query(&source, &["orders"], "SELECT * FROM orders").await.unwrap(), ["7"]);
     assert!(source.open(&Scope::default(), "public", "people").await.unwrap().is_none());
     assert_eq!(source.location(), "shop.db");

@@ -68,9 +68,10 @@ impl Both {
     /// The SQL that goes to SQLite.
     #[expect(clippy::disallowed_methods, reason = "a scan is tested by itself, without the path above it")]
     async fn sent(&self, sql: &str) -> String {
-        let plan = lines(&self.context.sql(&format!("EXPLAIN {sql}")).await.unwrap().collect().await.unwrap()).join("\n");
+        let plan =
+            lines(&self.context.sql(&format!("EXPLAIN {sql}")).await.unwrap().collect().await.unwrap()).join("\n");
         let sent = plan.lines().find_map(|line| Some(line.split_once(", sql=")?.1.to_owned()));
-        sent.unwrap_or_else(|| panic!("no scan in {plan}"))
+        sent.expect("a scan is in the plan")
     }
 }
 
@@ -85,18 +86,42 @@ const CASES: &[Case] = &[
         &["-5", "0", "3", "9223372036854775807", "-9223372036854775808", "NULL", "9007199254740993"],
         &["1.5", "'abc'", "x'00'", "-1e300", "9e999", "''"],
     ),
-    ("r", "REAL", &["1.5", "0.0", "-1 * 0.0", "9e999", "-9e999", "0.1", "NULL", "3", "1e22", "5e-324", "-7"], &["'abc'", "x'01'"]),
+    (
+        "r",
+        "REAL",
+        &["1.5", "0.0", "-1 * 0.0", "9e999", "-9e999", "0.1", "NULL", "3", "1e22", "5e-324", "-7"],
+        &["'abc'", "x'01'"],
+    ),
     ("d", "DECIMAL(10,2)", &["0.10", "7", "-3.5", "9007199254740992", "NULL"], &["'7,5'", "x'07'", "9007199254740993"]),
     ("b", "BOOLEAN", &["0", "1", "NULL"], &["2", "'t'", "0.5", "'1x'", "x'01'"]),
     (
         "t",
         "TEXT",
-        &["''", "'a'", "'A'", "'b '", "'é'", "'it''s'", "'a' || char(0) || 'b'", "'字'", "NULL", "'10'", "'9'", "'%a_'", "' 1'"],
+        &[
+            "''",
+            "'a'",
+            "'A'",
+            "'b '",
+            "'é'",
+            "'it''s'",
+            "'a' || char(0) || 'b'",
+            "'字'",
+            "NULL",
+            "'10'",
+            "'9'",
+            "'%a_'",
+            "' 1'",
+        ],
         &["x'61'", "CAST(x'ff' AS TEXT)"],
     ),
     ("nc", "TEXT COLLATE NOCASE", &["'a'", "'A'", "'b'", "NULL"], &["x'61'"]),
     ("rt", "VARCHAR(9) COLLATE RTRIM", &["'a'", "'a  '", "'ab'", "NULL", "' a'"], &["x'20'"]),
-    ("dt", "DATE", &["'2024-02-29'", "'1969-12-31'", "'0000-01-01'", "'9999-12-31'", "NULL", "'2024-01-10'"], &["5", "'2024-1-5'", "'now'", "x'00'"]),
+    (
+        "dt",
+        "DATE",
+        &["'2024-02-29'", "'1969-12-31'", "'0000-01-01'", "'9999-12-31'", "NULL", "'2024-01-10'"],
+        &["5", "'2024-1-5'", "'now'", "x'00'"],
+    ),
     ("ts", "DATETIME", &["'2024-02-29 12:00'", "'2024-02-29T12:00:00Z'", "NULL", "'1969-12-31'"], &["5", "'x'"]),
     ("u", "UUID", &["'a0ee-11'", "'12ab'", "5", "1.5", "'inf'", "9e999", "NULL", "'1e5x'"], &["x'00'"]),
     ("x", "", &["1", "'1'", "1.0", "'a'", "NULL", "'A'"], &["x'00'"]),
@@ -108,7 +133,11 @@ const ROWS: usize = 700;
 /// Values of column `of` in row `row`: one that may not fit, and one that does or is NULL instead. Every fourth row may have misfits.
 fn values(of: usize, row: usize) -> (&'static str, &'static str) {
     let (_, _, fits, misfits) = CASES[of];
-    if row % 4 == 0 && (row / 4 + of) % 5 == 0 { (misfits[row / 20 % misfits.len()], "NULL") } else { (fits[row % fits.len()], fits[row % fits.len()]) }
+    if row.is_multiple_of(4) && (row / 4 + of).is_multiple_of(5) {
+        (misfits[row / 20 % misfits.len()], "NULL")
+    } else {
+        (fits[row % fits.len()], fits[row % fits.len()])
+    }
 }
 
 /// `neat` holds only what fits, `odd` has something else where `neat` has NULL; and neat seen through views.
@@ -118,9 +147,8 @@ fn tables() -> String {
     for table in ["odd", "neat"] {
         sql.push_str(&format!("CREATE TABLE {table} (id INTEGER PRIMARY KEY, {});", declared.join(", ")));
         for row in 0..ROWS {
-            let values: Vec<&str> = (0..CASES.len())
-                .map(|of| if table == "odd" { values(of, row).0 } else { values(of, row).1 })
-                .collect();
+            let values: Vec<&str> =
+                (0..CASES.len()).map(|of| if table == "odd" { values(of, row).0 } else { values(of, row).1 }).collect();
             sql.push_str(&format!("INSERT INTO {table} VALUES ({row}, {});", values.join(", ")));
         }
     }
@@ -159,7 +187,7 @@ fn comparison() -> impl Strategy<Value = String> {
                 2 => format!("{column} IN ({a}, {b}, {c}, {d})"),
                 3 => format!("{column} NOT IN ({a}, {b}, {c}, {d})"),
                 4 => format!("{column} BETWEEN {a} AND {b}"),
-                5 if matches!(*column, "t" | "nc" | "rt") => format!("{column} LIKE {a}"),
+                5 if matches!(column, "t" | "nc" | "rt") => format!("{column} LIKE {a}"),
                 _ => format!("{column} {operator} {a}"),
             }
         },
@@ -189,14 +217,15 @@ fn pushed_rows_are_the_unpushed_rows() {
     for pragma in ["", "PRAGMA encoding = 'UTF-16le';"] {
         let shop = Shop::new(&format!("{pragma}{}", tables()));
         let (source, runtime) = (shop.source(), runtime());
-        let views = ["neat", "seen", "twice", "derived"];
-        let both = runtime.block_on(Both::new(&source, &views));
-        let mut runner = TestRunner::new(Config { cases: 300, failure_persistence: None, ..Config::default() });
+        const VIEWS: [&str; 4] = ["neat", "seen", "twice", "derived"];
+        let both = runtime.block_on(Both::new(&source, &VIEWS));
+        let mut runner = TestRunner::new(Config { cases: 100, failure_persistence: None, ..Config::default() });
         let compared = std::cell::Cell::new(0);
-        let result = runner.run(&(predicate(), proptest::sample::select(&views[..])), |(predicate, table)| {
+        let result = runner.run(&(predicate(), proptest::sample::select(&VIEWS[..])), |(predicate, table)| {
             for selected in ["*", "id", "count(*)"] {
-                let answer =
-                    |table: &str| runtime.block_on(both.ask(&format!("SELECT {selected} FROM {table} WHERE {predicate}")));
+                let answer = |table: &str| {
+                    runtime.block_on(both.ask(&format!("SELECT {selected} FROM {table} WHERE {predicate}")))
+                };
                 match (answer(table), answer(&format!("unpushed_{table}"))) {
                     (Ok(pushed), Ok(unpushed)) => {
                         compared.set(compared.get() + 1);
@@ -209,7 +238,7 @@ fn pushed_rows_are_the_unpushed_rows() {
             Ok(())
         });
         result.unwrap();
-        assert!(compared.get() > 450, "too few predicates were valid: {}", compared.get());
+        assert!(compared.get() > 150, "too few predicates were valid: {}", compared.get());
     }
 }
 
@@ -224,7 +253,7 @@ fn no_value_that_does_not_fit_decides_over_a_row_unseen() {
     let shop = Shop::new(&tables());
     let (source, runtime) = (shop.source(), runtime());
     let both = runtime.block_on(Both::new(&source, &["odd", "neat"]));
-    let mut runner = TestRunner::new(Config { cases: 400, failure_persistence: None, ..Config::default() });
+    let mut runner = TestRunner::new(Config { cases: 300, failure_persistence: None, ..Config::default() });
     let (answered, refused) = (std::cell::Cell::new(0), std::cell::Cell::new(0));
     let result = runner.run(&predicate(), |predicate| {
         let answer = |table: &str| runtime.block_on(both.ask(&format!("SELECT id FROM {table} WHERE {predicate}")));
@@ -277,9 +306,16 @@ async fn simple_predicates_go_to_sqlite() {
         let sent = both.sent(&sql).await;
         assert!(sent.ends_with(&format!(" FROM `main`.`odd` WHERE {asked}")), "{condition}: {sent}");
     }
-    for condition in
-        ["u = '5'", "u < 'b'", "t LIKE 'a%'", "r = 0", "ts = '2024-02-29 12:00:00'", "length(t) = 1", "i = id", "x = '1'"]
-    {
+    for condition in [
+        "u = '5'",
+        "u < 'b'",
+        "t LIKE 'a%'",
+        "r = 0",
+        "ts = '2024-02-29 12:00:00'",
+        "length(t) = 1",
+        "i = id",
+        "x = '1'",
+    ] {
         let sent = both.sent(&format!("SELECT * FROM odd WHERE {condition}")).await;
         assert!(!sent.contains("WHERE"), "{condition}: {sent}");
     }
@@ -303,8 +339,8 @@ async fn limits_go_to_sqlite_where_they_count_the_right_rows() {
     assert_eq!(both.sent("SELECT id FROM neat LIMIT 3").await, "SELECT `id` FROM `main`.`neat` LIMIT 3");
     assert_eq!(both.ask("SELECT id FROM neat LIMIT 3").await.unwrap().len(), 3);
     assert!(both.sent("SELECT i FROM neat WHERE i = 3 LIMIT 3").await.ends_with("WHERE (`i` = 3) LIMIT 3"));
-    assert!(!both.sent("SELECT t FROM neat WHERE t LIKE 'a' AND i = 3 LIMIT 3").await.contains("LIMIT"));
-    assert_eq!(both.ask("SELECT t FROM neat WHERE t LIKE 'A' LIMIT 3").await.unwrap(), ["A", "A", "A"]);
+    assert!(!both.sent("SELECT t FROM neat WHERE t LIKE 'a%' AND i = 3 LIMIT 3").await.contains("LIMIT"));
+    assert_eq!(both.ask("SELECT t FROM neat WHERE t LIKE 'A%' LIMIT 3").await.unwrap(), ["A", "A", "A"]);
     assert_eq!(both.ask("SELECT count(*) FROM (SELECT 1 FROM neat LIMIT 7)").await.unwrap(), ["7"]);
     assert_eq!(both.ask("SELECT count(*) FROM neat").await.unwrap(), [ROWS.to_string()]);
 }
@@ -322,9 +358,11 @@ async fn the_keys_of_a_join_go_to_sqlite_and_use_its_index() {
     let plan = query(&source, &["few", "many"], &format!("EXPLAIN ANALYZE {sql}")).await.unwrap().join("\n");
     let scans: Vec<&str> = plan.lines().filter(|line| line.contains("table=main.many")).collect();
     assert!(matches!(scans.as_slice(), [scan] if scan.contains("output_rows=2")), "{plan}");
-    let used = shop
-        .writer()
-        .query_row("EXPLAIN QUERY PLAN SELECT `k`, `name` FROM `main`.`many` WHERE (`k` IN (5, 199999))", [], |row| row.get(3));
+    let used = shop.writer().query_row(
+        "EXPLAIN QUERY PLAN SELECT `k`, `name` FROM `main`.`many` WHERE (`k` IN (5, 199999))",
+        [],
+        |row| row.get(3),
+    );
     assert!(used.is_ok_and(|step: String| step.contains("USING INDEX many_k")));
 }
 
@@ -336,6 +374,6 @@ async fn text_comparisons_use_an_index() {
         let sent = both.sent(&format!("SELECT name FROM t WHERE {condition}")).await;
         let step: String =
             shop.writer().query_row(&format!("EXPLAIN QUERY PLAN {sent}"), [], |row| row.get(3)).unwrap();
-        assert!(step.starts_with("SEARCH t USING COVERING INDEX tn"), "{step}");
+        assert!(step.contains("USING COVERING INDEX tn (name"), "{step}");
     }
 }

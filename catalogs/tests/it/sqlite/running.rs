@@ -40,6 +40,10 @@ async fn a_dropped_stream_stops_the_query() {
             wait_until_unread(&shop);
         }
     }
+    // While rows are looked at for a type.
+    shop.sql("CREATE VIEW untyped AS SELECT n + 0 AS n FROM silent");
+    assert!(tokio::time::timeout(Duration::from_millis(50), open(&source, "untyped")).await.is_err());
+    wait_until_unread(&shop);
     // A limit that SQLite does not know.
     let rows = query(&source, &["endless"], "SELECT n FROM endless WHERE n % 2 = 0 LIMIT 3").await.unwrap();
     assert_eq!(rows, ["2", "4", "6"]);

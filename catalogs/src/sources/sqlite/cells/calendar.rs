@@ -50,7 +50,8 @@ fn time_of_day(text: &str) -> Option<NaiveTime> {
         return None;
     }
     let micros = if exact.is_empty() { 0 } else { number(&format!("{exact:0<6}"))? };
-    NaiveTime::from_hms_opt(number(whole.get(..2)?)?, number(whole.get(3..5)?)?, seconds)?.with_nanosecond(micros * 1000)
+    NaiveTime::from_hms_opt(number(whole.get(..2)?)?, number(whole.get(3..5)?)?, seconds)?
+        .with_nanosecond(micros * 1000)
 }
 
 /// Digits and nothing else.
@@ -64,10 +65,14 @@ mod tests {
 
     #[test]
     fn days_are_read_strictly() {
-        for (text, expected) in [("1970-01-01", 0), ("1969-12-31", -1), ("2024-02-29", 19_782), ("0000-01-01", -719_528)] {
+        for (text, expected) in
+            [("1970-01-01", 0), ("1969-12-31", -1), ("2024-02-29", 19_782), ("0000-01-01", -719_528)]
+        {
             assert_eq!(days(text), Some(expected), "{text}");
         }
-        for text in ["", "2024-2-9", "2024-02-30", "2024-02-29 ", "2024-02-29 00:00", "24-02-2024", "+024-01-01", "２024-1"] {
+        for text in
+            ["", "2024-2-9", "2024-02-30", "2024-02-29 ", "2024-02-29 00:00", "24-02-2024", "+024-01-01", "２024-1"]
+        {
             assert_eq!(days(text), None, "{text}");
         }
     }
@@ -87,8 +92,19 @@ mod tests {
             assert_eq!(micros(text), Some(expected), "{text}");
         }
         for text in [
-            "", "1970-01-01Z", "1970-01-01 ", "1970-01-01 24:00", "1970-01-01 00:00:60", "1970-01-01 0:00", "1970-01-01 00:00:00.",
-            "1970-01-01 00:00:00.0000001", "1970-01-01 00:00:00+02:00", "1970-01-01 00:00.5", "now", "0", "1970-01-01x00:00",
+            "",
+            "1970-01-01Z",
+            "1970-01-01 ",
+            "1970-01-01 24:00",
+            "1970-01-01 00:00:60",
+            "1970-01-01 0:00",
+            "1970-01-01 00:00:00.",
+            "1970-01-01 00:00:00.0000001",
+            "1970-01-01 00:00:00+02:00",
+            "1970-01-01 00:00.5",
+            "now",
+            "0",
+            "1970-01-01x00:00",
             "1970-01-01 00:00é",
         ] {
             assert_eq!(micros(text), None, "{text}");
