@@ -9,6 +9,7 @@ mod predicate;
 mod question;
 mod scan;
 mod table;
+pub(crate) mod thread;
 mod wait;
 
 use std::fmt::Debug;
@@ -96,6 +97,12 @@ pub(crate) trait RemoteColumn: Clone + Debug + Send + Sync + 'static {
 
     /// Bytes of one value, roughly: what statistics multiply rows with.
     fn width(&self) -> usize;
+
+    /// Whether the database sees to it that every value is one of the column's type. A column that may hold others is read
+    /// wherever it is compared, so that none of them decides over a row unseen.
+    fn is_certain(&self) -> bool {
+        true
+    }
 }
 
 /// A table, view, or what else can be selected from.

@@ -17,6 +17,8 @@ pub(crate) struct Question<R: Remote + ?Sized> {
     pub(crate) columns: Arc<[R::Column]>,
     /// Their fields.
     pub(crate) schema: SchemaRef,
+    /// Columns behind those, whose values are read only to see that they are of their types.
+    pub(crate) checked: Arc<[R::Column]>,
     /// All must hold.
     pub(crate) conditions: Vec<String>,
     /// The most rows.
@@ -33,14 +35,33 @@ impl<R: Remote + ?Sized> Question<R> {
 
     /// Asks for everything that is in `from`.
     pub(super) fn of_select(from: String, columns: Arc<[R::Column]>) -> Self {
-        Self { relation: None, from, schema: schema(&columns), columns, conditions: Vec::new(), limit: None }
+        Self {
+            relation: None,
+            from,
+            schema: schema(&columns),
+            columns,
+            checked: Arc::default(),
+            conditions: Vec::new(),
+            limit: None,
+        }
+    }
+
+    /// The same, reading `checked` as well.
+    pub(super) fn checking(self, checked: impl IntoIterator<Item = R::Column>) -> Self {
+        Self { checked: checked.into_iter().collect(), ..self }
+    }
+
+    /// Whether the statement counts rows.
+    pub(crate) fn counts(&self) -> bool {
+        self.columns.is_empty() && self.checked.is_empty()
     }
 
     /// The statement.
     pub(crate) fn sql(&self) -> String {
-        let selected: Vec<String> = self.columns.iter().map(RemoteColumn::selected).collect();
+        let columns = self.columns.iter().chain(self.checked.iter());
+        let selected: Vec<String> = columns.map(RemoteColumn::selected).collect();
         let from = self.tail();
-        match (selected.is_empty(), self.limit) {
+        match (self.counts(), self.limit) {
             (false, _) => format!("SELECT {} {from}", selected.join(", ")),
             (true, Some(_)) => format!("SELECT count(*) FROM (SELECT 1 {from}) AS counted"),
             (true, None) => format!("SELECT count(*) {from}"),
@@ -84,6 +105,7 @@ impl<R: Remote + ?Sized> Clone for Question<R> {
             from: self.from.clone(),
             columns: Arc::clone(&self.columns),
             schema: Arc::clone(&self.schema),
+            checked: Arc::clone(&self.checked),
             conditions: self.conditions.clone(),
             limit: self.limit,
         }

@@ -1,5 +1,6 @@
 //! A table of a database as DataFusion scans it: which predicates go to the server, and the question that asks.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -135,15 +136,29 @@ impl<R: Remote> Askable for Base<R> {
 
     fn scan(&self, projection: Option<&Vec<usize>>, filters: &[Expr], limit: Option<usize>) -> Arc<dyn ExecutionPlan> {
         let all = &self.question.columns;
-        let conditions: Vec<String> = filters.iter().filter_map(|filter| predicate::<R>(filter, all)).collect();
+        let asked: Vec<(&Expr, String)> =
+            filters.iter().filter_map(|filter| Some((filter, predicate::<R>(filter, all)?))).collect();
         let columns: Arc<[R::Column]> = match projection {
             Some(indexes) => indexes.iter().filter_map(|index| all.get(*index).cloned()).collect(),
             None => Arc::clone(all),
         };
+        // A row that a comparison keeps is an answer only if what it compares is a value of the column's type.
+        let compared: HashSet<&str> =
+            asked.iter().flat_map(|(filter, _)| filter.column_refs()).map(|column| column.name.as_str()).collect();
+        let is_read = |name: &str| columns.iter().any(|column| column.field().name() == name);
+        let checked: Vec<R::Column> = all
+            .iter()
+            .filter(|column| {
+                let name = column.field().name().as_str();
+                !column.is_certain() && compared.contains(name) && !is_read(name)
+            })
+            .cloned()
+            .collect();
+        let conditions: Vec<String> = asked.into_iter().map(|(_, condition)| condition).collect();
         // Rows that a predicate drops later must not have used up the limit.
         let limit = limit.filter(|_| conditions.len() == filters.len());
         let statistics = self.estimate(&columns, conditions.len(), limit);
-        let question = self.question.selecting(columns).with_conditions(conditions).with_limit(limit);
+        let question = self.question.selecting(columns).checking(checked).with_conditions(conditions).with_limit(limit);
         Arc::new(RemoteExec::new(Arc::clone(&self.remote), question, self.label.clone(), statistics))
     }
 
