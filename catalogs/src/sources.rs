@@ -2,6 +2,7 @@
 
 mod csv;
 pub(crate) mod files;
+mod mysql;
 mod ndjson;
 mod parquet;
 mod postgres;
@@ -10,7 +11,7 @@ pub(crate) mod remote;
 use crate::SourceKind;
 
 /// Every source kind, sorted by name.
-pub static KINDS: &[&dyn SourceKind] = &[&csv::Csv, &ndjson::Ndjson, &parquet::Parquet, &postgres::Postgres];
+pub static KINDS: &[&dyn SourceKind] = &[&csv::Csv, &mysql::Mysql, &ndjson::Ndjson, &parquet::Parquet, &postgres::Postgres];
 
 /// The kind called `name`, by its name or an alias.
 pub fn kind(name: &str) -> Option<&'static dyn SourceKind> {

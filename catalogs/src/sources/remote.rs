@@ -8,6 +8,7 @@ mod predicate;
 mod question;
 mod scan;
 mod table;
+pub(crate) mod thread;
 mod wait;
 
 use std::fmt::Debug;

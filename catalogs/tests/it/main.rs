@@ -6,5 +6,7 @@ mod files;
 mod folder;
 mod home;
 #[cfg(test)]
+mod mysql;
+#[cfg(test)]
 mod postgres;
 mod registry;
