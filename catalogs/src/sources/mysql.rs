@@ -5,6 +5,7 @@
 //! ours, as for PostgreSQL (`design.md`, section 6). Nothing here writes: every statement runs in a read-only
 //! transaction. Nothing connects before it is asked for. What other databases call a schema is a database here.
 
+mod address;
 mod cells;
 mod columns;
 mod dialect;
@@ -14,6 +15,7 @@ mod pool;
 mod quote;
 mod reader;
 mod relations;
+mod session;
 mod tls;
 
 use std::sync::Arc;
@@ -33,9 +35,10 @@ use crate::{Connect, Scope, Source, SourceKind};
 use columns::Column;
 use failure::Place;
 use options::Settings;
-use pool::{Lease, Pool, Session};
+use pool::{Lease, Pool};
 use reader::Scan;
 use relations::{LISTING_TIMEOUT, Listing, Listings, Relation};
+use session::Session;
 
 /// The kind `mysql`.
 #[derive(Debug)]

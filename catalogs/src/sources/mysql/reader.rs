@@ -19,8 +19,9 @@ use super::Question;
 use super::cells::{CellError, Cells};
 use super::columns::Column;
 use super::failure::{Failure, Place, is_interrupted};
-use super::pool::{Canceller, Pool, Session};
+use super::pool::{Canceller, Pool};
 use super::relations::Listings;
+use super::session::Session;
 use crate::sources::remote::thread::{Outlet, Read};
 
 /// A batch is sent when it holds so many bytes of text, even if it has few rows.

@@ -10,8 +10,9 @@ use mysql::{Conn, Row};
 
 use super::columns::{Column, Described};
 use super::failure::Failure;
-use super::pool::{Pool, Session};
+use super::pool::Pool;
 use super::quote;
+use super::session::Session;
 use crate::sources::remote;
 
 /// How long what was read is believed. A scan checks its columns anyway, so this bounds only how long a new table or
@@ -141,7 +142,7 @@ fn relations(client: &mut Conn, session: &Session, schema: &str) -> Result<Vec<A
 fn described(row: &Row) -> Result<Described, mysql::Error> {
     Ok(Described {
         name: cell(row, 1)?,
-        type_name: cell(row, 2)?,
+        type_name: plain(cell(row, 2)?),
         base: cell::<String>(row, 3)?.to_ascii_lowercase(),
         comment: cell::<Option<String>>(row, 4)?.filter(|comment| !comment.is_empty()),
         nullable: cell::<String>(row, 5)? == "YES",
@@ -150,6 +151,11 @@ fn described(row: &Row) -> Result<Described, mysql::Error> {
         digits: cell(row, 8)?,
         charset: cell(row, 9)?,
     })
+}
+
+/// MariaDB notes in a comment how an old type is stored.
+fn plain(type_name: String) -> String {
+    type_name.split(" /*").next().unwrap_or_default().to_owned()
 }
 
 fn cell<T: FromValue>(row: &Row, at: usize) -> Result<T, mysql::Error> {

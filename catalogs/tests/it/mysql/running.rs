@@ -1,13 +1,16 @@
 //! Reads that run: cancelling, flow control, concurrency, sessions, the life of connections.
 
 use catalogs::Source;
+use datafusion::prelude::{SessionConfig, SessionContext};
+use engine::{Code, Deadline, Error};
 use futures::future::join_all;
 use futures::{FutureExt, StreamExt};
 use serde_json::json;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::server::Server;
-use super::{count, lines, query, runtime, source, stream};
+use super::{count, lines, open, query, runtime, source, stream};
 
 const RUNNING: &str = "SELECT count(*) FROM information_schema.processlist WHERE info LIKE '/* weft%'";
 
@@ -44,6 +47,23 @@ fn a_dropped_stream_stops_the_query_in_the_server() {
             let rows = query(&source, &["endless"], "SELECT n FROM endless LIMIT 3").await.unwrap();
             assert_eq!(lines(&rows), ["1", "2", "3"]);
         }
+    });
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "a scan is tested by itself, without the path above it")]
+fn a_query_past_its_deadline_leaves_nothing_running() {
+    let Some(server) = Server::start() else { return };
+    server.sql("CREATE TABLE one (n int); INSERT INTO one VALUES (1); CREATE VIEW silent AS SELECT cast(sleep(3600) AS int) AS n FROM one");
+    let (source, runtime) = (source(&server, json!({})), runtime());
+    runtime.block_on(async {
+        let table = open(&source, "silent").await.unwrap();
+        let deadline = Deadline(Instant::now() + Duration::from_millis(500));
+        let context = SessionContext::new_with_config(SessionConfig::new().with_extension(Arc::new(deadline)));
+        context.register_table("silent", table).unwrap();
+        let error = context.sql("SELECT n FROM silent").await.unwrap().collect().await.unwrap_err();
+        assert_eq!(Error::from(error).code(), Code::DeadlineExceeded);
+        server.wait_until_none(RUNNING);
     });
 }
 
