@@ -150,8 +150,8 @@ fn float(op: Operator, value: f64) -> Option<String> {
         !matches!(op, Operator::Gt | Operator::LtEq)
     };
     match value {
-        value if value == 0.0 && parts_zeros => None,
-        value if value == 0.0 => Some("0e0".to_owned()),
+        0.0 if parts_zeros => None,
+        0.0 => Some("0e0".to_owned()),
         value if value.is_normal() => Some(format!("{value:e}")),
         _ => None,
     }

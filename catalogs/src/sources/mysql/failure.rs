@@ -169,19 +169,6 @@ impl Place {
             }
         }
     }
-
-    /// A thread of the source panicked: the panic ends with it, and the caller gets this.
-    pub(super) fn panicked(&self) -> Error {
-        Error::new(Code::Internal, format!("Reading source \"{}\" failed inside Weft.", self.id))
-            .hint("Retry; if it fails again, report the query. The log has the cause.")
-    }
-
-    /// The system gave no thread to read with.
-    pub(super) fn without_thread(&self, cause: std::io::Error) -> Error {
-        Error::new(Code::Overloaded, format!("There is no thread left to read source \"{}\" with.", self.id))
-            .hint("Retry when fewer queries run.")
-            .cause(cause)
-    }
 }
 
 /// ER_QUERY_INTERRUPTED: `KILL QUERY` was heard.

@@ -237,8 +237,13 @@ impl Running {
     fn kill(&self) -> bool {
         let mut statement = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         *statement = match mem::replace(&mut *statement, Statement::Ended) {
-            Statement::Running(canceller) if canceller.cancel() => Statement::Killed,
-            Statement::Running(_) => Statement::Unheard,
+            Statement::Running(canceller) => {
+                if canceller.cancel() {
+                    Statement::Killed
+                } else {
+                    Statement::Unheard
+                }
+            }
             other => other,
         };
         matches!(*statement, Statement::Killed)
@@ -246,7 +251,9 @@ impl Running {
 
     /// The same on another thread: to kill means to connect.
     fn kill_elsewhere(self: Arc<Self>) {
-        let kill = move || drop(self.kill());
+        let kill = move || {
+            self.kill();
+        };
         if let Err(error) = thread::Builder::new().name("weft-mysql-kill".to_owned()).spawn(kill) {
             tracing::warn!(%error, "no thread to kill a statement with");
         }

@@ -240,6 +240,9 @@ fn panicked(source: &str) -> Error {
 
 /// The query's time is over.
 pub(crate) fn too_slow(source: &str) -> Error {
-    Error::new(Code::DeadlineExceeded, format!("Source \"{source}\" was still being read when the query's time was over."))
-        .hint("Filter more, or allow the query more time.")
+    Error::new(
+        Code::DeadlineExceeded,
+        format!("Source \"{source}\" was still being read when the query's time was over."),
+    )
+    .hint("Filter more, or allow the query more time.")
 }

@@ -220,7 +220,7 @@ skip-log-bin
 max_connections = 60
 innodb_buffer_pool_size = 32M
 innodb_log_file_size = 8M
-innodb_flush_log_at_trx_commit = 0
+innodb_flush_log_at_trx_commit = 2
 innodb_flush_method = nosync
 innodb_doublewrite = 0";
 
