@@ -2,6 +2,7 @@
 
 mod csv;
 pub(crate) mod files;
+mod mysql;
 mod ndjson;
 mod parquet;
 mod postgres;
@@ -11,7 +12,8 @@ mod sqlite;
 use crate::SourceKind;
 
 /// Every source kind, sorted by name.
-pub static KINDS: &[&dyn SourceKind] = &[&csv::Csv, &ndjson::Ndjson, &parquet::Parquet, &postgres::Postgres, &sqlite::Sqlite];
+pub static KINDS: &[&dyn SourceKind] =
+    &[&csv::Csv, &mysql::Mysql, &ndjson::Ndjson, &parquet::Parquet, &postgres::Postgres, &sqlite::Sqlite];
 
 /// The kind called `name`, by its name or an alias.
 pub fn kind(name: &str) -> Option<&'static dyn SourceKind> {
