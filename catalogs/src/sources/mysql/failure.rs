@@ -126,7 +126,7 @@ impl Place {
             // DBACCESS_DENIED, TABLEACCESS_DENIED, COLUMNACCESS_DENIED, SPECIFIC_ACCESS_DENIED, PROCACCESS_DENIED
             (1044 | 1142 | 1143 | 1227 | 1370, _) => {
                 Error::new(Code::SourceRejected, format!("Source \"{id}\" does not let its user read this table."))
-                    .hint("Grant SELECT on the table to the source's user.")
+                    .hint("Let the source's user read the table: GRANT does.")
             }
             (1356, _) => Error::new(
                 Code::SourceRejected,

@@ -10,7 +10,6 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
 
 use engine::{Code, Error};
 use mysql::prelude::Queryable;
@@ -187,19 +186,13 @@ pub(super) struct Canceller {
 
 impl Canceller {
     /// Asks the server to stop, and tells whether it heard; it connects anew to do so, and blocks.
-    pub(super) fn cancel(self) -> bool {
-        const ATTEMPTS: u32 = 3;
-        for attempt in 1..=ATTEMPTS {
-            let kill = |mut conn: Conn| conn.query_drop(format!("KILL QUERY {}", self.connection));
-            match self.address.connect().and_then(kill) {
-                Ok(()) => return true,
-                Err(error) => {
-                    tracing::debug!(%error, attempt, "a statement could not be cancelled in its source");
-                    thread::sleep(Duration::from_millis(200) * (attempt - 1));
-                }
-            }
+    pub(super) fn cancel(&self) -> bool {
+        let kill = |mut conn: Conn| conn.query_drop(format!("KILL QUERY {}", self.connection));
+        let killed = self.address.connect().and_then(kill);
+        if let Err(error) = &killed {
+            tracing::debug!(%error, "a statement could not be cancelled in its source");
         }
-        false
+        killed.is_ok()
     }
 }
 
@@ -253,7 +246,12 @@ impl ManageConnection for Places {
         Ok(())
     }
 
+    /// A broken connection closes; its place goes back empty. A place that did not come back would wake nobody who waits for one.
     fn has_broken(&self, slot: &mut Slot) -> bool {
-        !slot.is_clean || slot.client.is_none()
+        if !slot.is_clean {
+            slot.close();
+            slot.is_clean = true;
+        }
+        false
     }
 }

@@ -12,7 +12,7 @@ pub(super) fn identifier(name: &str) -> String {
 
 /// A string value in UTF-8.
 pub(super) fn text(text: &str) -> String {
-    format!("_utf8mb4{}", constant(text))
+    format!("_utf8mb4 {}", constant(text))
 }
 
 /// The bytes of `text` in UTF-8. The cast makes a comparison go by bytes, whatever the column's collation; a collation's
@@ -48,8 +48,8 @@ mod tests {
     #[test]
     fn names_and_values_mean_themselves() {
         assert_eq!(identifier("we`ird.Name\""), "`we``ird.Name\"`");
-        assert_eq!(text("it's"), "_utf8mb4'it''s'");
-        assert_eq!(text("a\\'"), "_utf8mb4x'615c27'");
+        assert_eq!(text("it's"), "_utf8mb4 'it''s'");
+        assert_eq!(text("a\\'"), "_utf8mb4 x'615c27'");
         assert_eq!(bytes_of("é'; DROP TABLE x; --"), "CAST('é''; DROP TABLE x; --' AS BINARY)");
         assert_eq!(bytes_of("nul\0"), "CAST(x'6e756c00' AS BINARY)");
         assert_eq!(bytes(&[0, 255]), "CAST(x'00ff' AS BINARY)");

@@ -5,7 +5,7 @@
 //! close where the server did not confirm.
 
 use std::mem;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -28,6 +28,11 @@ use crate::sources::remote::thread::{Outlet, Read};
 const BATCH_BYTES: usize = 1 << 20;
 /// Rows of a batch without columns: it costs nothing.
 const COUNTED_ROWS: u64 = 1 << 16;
+/// How often a statement is killed, and how much longer each time it is given to end.
+const ATTEMPTS: u32 = 10;
+const PAUSE: Duration = Duration::from_millis(500);
+/// How long a killed statement may go on sending before its connection is closed.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// One read of one table.
 pub(super) struct Scan {
@@ -86,7 +91,7 @@ impl Scan {
 
     fn attempt(&self, outlet: &Outlet, has_sent: &mut bool) -> Result<(), Failure> {
         let mut lease = self.pool.begin(&self.session)?;
-        let running = Arc::new(Running(Mutex::new(Statement::Running(lease.canceller()?))));
+        let running = Arc::new(Running::new(lease.canceller()?));
         let watched = Arc::clone(&running);
         outlet.audience().watch(move || watched.kill_elsewhere());
         let result = if outlet.audience().is_gone() {
@@ -221,38 +226,47 @@ impl Scan {
 }
 
 /// The statement that runs in the server, as those see it who may have to stop it.
-struct Running(Mutex<Statement>);
+struct Running {
+    statement: Mutex<Statement>,
+    ended: Condvar,
+}
 
-enum Statement {
-    Running(Canceller),
-    Killed,
-    /// The server could not be told to stop.
-    Unheard,
-    Ended,
+struct Statement {
+    /// None when it has ended.
+    canceller: Option<Canceller>,
+    is_killed: bool,
 }
 
 impl Running {
-    /// Kills the statement, if it runs, and tells whether it is killed. The lock is held meanwhile, so that the connection
-    /// waits for it.
-    fn kill(&self) -> bool {
-        let mut statement = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *statement = match mem::replace(&mut *statement, Statement::Ended) {
-            Statement::Running(canceller) => {
-                if canceller.cancel() {
-                    Statement::Killed
-                } else {
-                    Statement::Unheard
-                }
-            }
-            other => other,
-        };
-        matches!(*statement, Statement::Killed)
+    fn new(canceller: Canceller) -> Self {
+        let statement = Statement { canceller: Some(canceller), is_killed: false };
+        Self { statement: Mutex::new(statement), ended: Condvar::new() }
     }
 
-    /// The same on another thread: to kill means to connect.
+    fn statement(&self) -> MutexGuard<'_, Statement> {
+        self.statement.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Kills the statement, unless it has ended, and tells whether the server heard. The lock is held meanwhile, so that the
+    /// connection waits for it.
+    fn kill(&self) -> bool {
+        let mut statement = self.statement();
+        statement.is_killed |= statement.canceller.is_some();
+        statement.canceller.as_ref().is_some_and(Canceller::cancel)
+    }
+
+    /// Kills on another thread, since to kill means to connect, until the statement has ended: a kill that comes before
+    /// its statement is lost.
     fn kill_elsewhere(self: Arc<Self>) {
         let kill = move || {
-            self.kill();
+            for attempt in 1..=ATTEMPTS {
+                self.kill();
+                let runs = |statement: &mut Statement| statement.canceller.is_some();
+                let waited = self.ended.wait_timeout_while(self.statement(), PAUSE * attempt, runs);
+                if !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out() {
+                    return;
+                }
+            }
         };
         if let Err(error) = thread::Builder::new().name("weft-mysql-kill".to_owned()).spawn(kill) {
             tracing::warn!(%error, "no thread to kill a statement with");
@@ -261,14 +275,23 @@ impl Running {
 
     /// There is nothing to kill any more. Whether somebody tried before.
     fn end(&self) -> bool {
-        let mut statement = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        matches!(mem::replace(&mut *statement, Statement::Ended), Statement::Killed | Statement::Unheard)
+        let mut statement = self.statement();
+        statement.canceller = None;
+        self.ended.notify_all();
+        statement.is_killed
     }
 }
 
 /// Reads what a killed statement still sends. Whether the server says that it stopped it.
 fn is_stopped(rows: &mut QueryResult<'_, '_, '_, Binary>) -> bool {
-    rows.find_map(Result::err).is_some_and(|cause| is_interrupted(&cause))
+    let until = Instant::now() + PATIENCE;
+    loop {
+        match rows.next() {
+            Some(Ok(_)) if Instant::now() < until => {}
+            Some(Err(cause)) => return is_interrupted(&cause),
+            Some(Ok(_)) | None => return false,
+        }
+    }
 }
 
 /// The batch that is being built.

@@ -138,7 +138,7 @@ fn a_read_runs_in_a_session_of_its_own_making() {
     );
     let (source, runtime) = (source(&server, json!({"statement_timeout": 30})), runtime());
     let rows = runtime.block_on(query(&source, &["settings"], "SELECT * FROM settings")).unwrap();
-    assert_eq!(lines(&rows), ["+00:00|utf8mb4|REPEATABLE-READ|1|30.000000|1"]);
+    assert_eq!(lines(&rows), ["+00:00|utf8mb4|REPEATABLE-READ|ON|30.000000|1"]);
     let sql = "SELECT ts, c, s FROM t WHERE s = 'a\\b' AND s LIKE 'a\\\\%' AND ts = '2024-02-01T00:00:00Z'";
     let rows = runtime.block_on(query(&source, &["t"], sql)).unwrap();
     assert_eq!(lines(&rows), ["2024-02-01T00:00:00Z|ab|a\\b"]);

@@ -200,6 +200,8 @@ impl Server {
     fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
         command.current_dir(self.folder.path()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        // Its temporary tables, too, are its own: several servers would give them the same names.
+        command.env("TMPDIR", self.folder.path());
         if is_root() {
             command.uid(NOBODY).gid(NOBODY);
         }

@@ -86,11 +86,11 @@ fn text_is_compared_by_bytes() {
 fn a_pattern_has_an_escape_of_its_own() {
     assert_eq!(
         asked(&col("t").like(lit("a|\\%b\\c%"))).unwrap(),
-        "(`t` LIKE _utf8mb4'a|||%bc%' COLLATE utf8mb4_bin ESCAPE '|')"
+        "(`t` LIKE _utf8mb4 'a|||%bc%' COLLATE utf8mb4_bin ESCAPE '|')"
     );
     assert_eq!(
         asked(&col("latin").not_like(lit("\\\\_"))).unwrap(),
-        "(NOT (CONVERT(`latin` USING utf8mb4) LIKE _utf8mb4x'5c5f' COLLATE utf8mb4_bin ESCAPE '|'))"
+        "(NOT (CONVERT(`latin` USING utf8mb4) LIKE _utf8mb4 x'5c5f' COLLATE utf8mb4_bin ESCAPE '|'))"
     );
     assert_eq!(asked(&col("doc").like(lit("%"))), None);
 }
