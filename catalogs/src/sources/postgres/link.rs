@@ -17,7 +17,7 @@ use super::options::Driver;
 
 /// An open connection.
 pub(super) enum Link {
-    Connectorx(Client),
+    Connectorx(Box<Client>),
     Copy(Box<CopyLink>),
 }
 
@@ -29,7 +29,7 @@ impl Link {
                 let mut config = postgres::Config::from(config.clone());
                 // The server's notices are of no use to a reader, and may quote data: the default prints them to the log.
                 config.notice_callback(|_| {});
-                Ok(Link::Connectorx(config.connect(tls)?))
+                Ok(Link::Connectorx(Box::new(config.connect(tls)?)))
             }
             Driver::Auto | Driver::Copy => Ok(Link::Copy(Box::new(CopyLink::open(config, tls)?))),
         }
