@@ -106,7 +106,7 @@ async fn the_side_with_a_filter_is_joined_before_the_large_ones_meet() {
                JOIN shop.parts p ON l.part_id = p.part_id WHERE p.brand = 3";
     let plan = ask(&engine, &format!("EXPLAIN {sql}")).await;
     // The inner join, the one that is deeper, is of lines and parts.
-    let deepest = plan.lines().filter(|line| line.contains("HashJoinExec")).last().unwrap();
+    let deepest = plan.lines().rfind(|line| line.contains("HashJoinExec")).unwrap();
     assert!(deepest.contains("part_id"), "{plan}");
     assert!(ask(&engine, sql).await.contains("| 400 "));
 }
