@@ -11,7 +11,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionContext;
 use engine::{Error, TableProviderRef};
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serde_json::json;
 
 use super::server::Server;
@@ -169,7 +169,9 @@ fn comparison() -> impl Strategy<Value = String> {
                 2 => format!("{column} IN ({a}, {b}, {c})"),
                 3 => format!("{column} NOT IN ({a}, {b})"),
                 4 => format!("{column} BETWEEN {a} AND {b}"),
-                5 if a.starts_with('\'') => format!("{column} LIKE '%{}'", a.trim_matches('\'').replace('a', "_")),
+                5 if a.starts_with('\'') && column != "vb" => {
+                    format!("{column} LIKE '%{}'", a.trim_matches('\'').replace('a', "_"))
+                }
                 _ => format!("{column} {operator} {a}"),
             }
         },
@@ -195,7 +197,10 @@ fn pushed_rows_are_the_unpushed_rows() {
     server.sql(TABLE);
     let (source, runtime) = (source(&server, json!({})), runtime());
     let both = runtime.block_on(Both::new(&source, "odd"));
-    let mut runner = TestRunner::new(Config { cases: 300, failure_persistence: None, ..Config::default() });
+    let mut runner = TestRunner::new_with_rng(
+        Config { cases: 300, failure_persistence: None, ..Config::default() },
+        TestRng::deterministic_rng(RngAlgorithm::ChaCha),
+    );
     let compared = std::cell::Cell::new(0);
     let result = runner.run(&predicate(), |predicate| {
         let answer = |table: &str| {
