@@ -80,8 +80,11 @@ fn reads_whole_table(link: &mut Link, question: &Question) -> Result<bool, postg
     if question.conditions.is_empty() {
         return Ok(true);
     }
-    let plan = link.query_one(&format!("EXPLAIN (COSTS OFF) {}", question.sql()))?;
-    let first: &str = plan.try_get(0)?;
+    let plan = link.query(&format!("EXPLAIN (COSTS OFF) {}", question.sql()), &[])?;
+    let first: &str = match plan.first() {
+        Some(step) => step.try_get(0)?,
+        None => return Ok(false),
+    };
     Ok(first.starts_with("Seq Scan") || first.starts_with("Gather"))
 }
 

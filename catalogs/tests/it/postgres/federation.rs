@@ -166,7 +166,14 @@ fn a_large_table_is_read_in_parts_of_one_snapshot() {
         assert_eq!(ask("SELECT count(id), sum(id), min(id), max(id) FROM large"), ["300000|45000150000|1|300000"]);
         let parts = copies(&server, "large").split_off(before);
         assert!(parts.len() > 2 && parts.iter().all(|sql| sql.contains("ctid")), "{parts:?}");
-        // One reader suffices where there is an index, a limit, or little to read.
+        // A condition goes to each part, unless an index serves it.
+        assert_eq!(ask("SELECT count(id), max(id) FROM large WHERE id > 1000"), ["299000|300000"]);
+        assert!(copies(&server, "large").pop().unwrap().contains("ctid"));
+        server.sql("CREATE INDEX ON large (id); ANALYZE large");
+        assert_eq!(ask("SELECT count(pad) FROM large WHERE id IN (7, 9)"), ["2"]);
+        assert!(!copies(&server, "large").pop().unwrap().contains("ctid"));
+        server.sql("DROP INDEX large_id_idx");
+        // One reader suffices where there is a limit, or little to read.
         assert_eq!(ask("SELECT count(id) FROM (SELECT id FROM large LIMIT 10)"), ["10"]);
         assert!(!copies(&server, "large").pop().unwrap().contains("ctid"));
     }
