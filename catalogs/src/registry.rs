@@ -8,11 +8,14 @@ use std::time::{Duration, Instant, SystemTime};
 use async_trait::async_trait;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
-use engine::{Catalog, Code, Dataset, Error, SourceHealth, SourceStatus, TableEntry, TableKind, TableProviderRef};
+use datafusion::physical_plan::ExecutionPlan;
+use engine::{
+    Catalog, Code, Dataset, Error, SourceHealth, SourceStatus, TableEntry, TableKind, TableProviderRef, Transfer,
+};
 use futures::future::join_all;
 
 use crate::home::{DeclaredDataset, DeclaredPart, DeclaredSource, Home};
-use crate::sources::remote::{MarkAwaited, push_aggregates};
+use crate::sources::remote::{MarkAwaited, push_aggregates, transfers};
 
 /// The datasets and sources of a home. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -150,6 +153,10 @@ impl Registered {
 impl Catalog for Registry {
     fn federate(&self, plan: LogicalPlan) -> Result<LogicalPlan, Error> {
         Ok(push_aggregates(plan)?)
+    }
+
+    fn transfers(&self, plan: &Arc<dyn ExecutionPlan>) -> Vec<Transfer> {
+        transfers(plan)
     }
 
     fn physical_rules(&self) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {

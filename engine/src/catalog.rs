@@ -13,8 +13,9 @@ use async_trait::async_trait;
 use datafusion::catalog::{MemTable, TableProvider};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::ExecutionPlan;
 
-use crate::{Code, Error};
+use crate::{Code, Error, Transfer};
 
 /// A table that can be scanned.
 pub type TableProviderRef = Arc<dyn TableProvider>;
@@ -79,11 +80,11 @@ pub struct Weights {
 /// Whether weights apply when a query does not say.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum WeightsMode {
-    /// Always; a query may not switch them off.
+    /// Plain counts, sums and means are refused, whatever the query says.
     Required,
-    /// Unless the query switches them off.
+    /// Plain counts, sums and means are refused unless the query asks for them.
     Default,
-    /// Only when the query asks.
+    /// The query decides.
     #[default]
     Offered,
 }
@@ -216,6 +217,12 @@ pub trait Catalog: Debug + Send + Sync + 'static {
     /// Those of building a plan.
     fn federate(&self, plan: LogicalPlan) -> Result<LogicalPlan, Error> {
         Ok(plan)
+    }
+
+    /// What `plan` is sure to fetch, as the sources estimate it: reads that nothing narrows.
+    fn transfers(&self, plan: &Arc<dyn ExecutionPlan>) -> Vec<Transfer> {
+        let _ = plan;
+        Vec::new()
     }
 
     /// Rules over physical plans that its tables' scans need, after the engine's own.

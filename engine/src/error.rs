@@ -225,7 +225,24 @@ fn of_plan(text: &str) -> Error {
         return Error::new(Code::FunctionNotFound, format!("Function \"{name}\" does not exist."))
             .hint("docs/functions.md lists Weft's functions; the others are DataFusion's.");
     }
+    if let Some((name, mismatches)) = signature(text) {
+        let types = mismatches.split("requires ").skip(1).filter_map(|part| part.split(", but received").next());
+        let given =
+            mismatches.split("(DataType: ").nth(1).and_then(|part| part.split(')').next()).unwrap_or("this type");
+        let wanted: std::collections::BTreeSet<&str> = types.collect();
+        let wanted = wanted.into_iter().collect::<Vec<_>>().join(", ");
+        return Error::new(Code::InvalidSql, format!("{name}() does not take {given}."))
+            .hint(format!("It takes {wanted}: cast the value, as in {name}(x::double)."));
+    }
     Error::new(Code::InvalidSql, sentence(text))
+}
+
+/// The function and what it says of each way to call it, where a call fits none.
+fn signature(text: &str) -> Option<(&str, &str)> {
+    let (_, rest) = text.split_once("Function '")?;
+    let (name, rest) = rest.split_once('\'')?;
+    let mismatches = rest.strip_prefix(" failed to match any signature, errors: ")?;
+    Some((name, mismatches))
 }
 
 fn of_arrow(error: &ArrowError) -> Error {

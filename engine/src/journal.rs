@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Code, Door, Error, Principal, Query, QueryId};
+use crate::{Code, Door, Error, Principal, Query, QueryId, Transfer, Transfers};
 
 /// What kind of answer a query wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,6 +98,8 @@ pub struct Record {
     pub rows: u64,
     /// Bytes of Arrow memory that left.
     pub bytes: u64,
+    /// What it fetched from databases, by source.
+    pub transfers: Vec<Transfer>,
     /// Whether the caller's `max_rows` cut it.
     pub truncated: bool,
     /// How it ended.
@@ -106,6 +108,18 @@ pub struct Record {
     pub code: Option<Code>,
     /// The sentence that the caller got.
     pub error: Option<String>,
+}
+
+impl Record {
+    /// Rows that it fetched from databases.
+    pub fn source_rows(&self) -> u64 {
+        self.transfers.iter().map(|transfer| transfer.rows).sum()
+    }
+
+    /// Bytes that it fetched from databases.
+    pub fn source_bytes(&self) -> u64 {
+        self.transfers.iter().map(|transfer| transfer.bytes).sum()
+    }
 }
 
 /// Called with each record when it closes, such as by metrics.
@@ -133,6 +147,16 @@ struct Running {
     record: Record,
     cancel: CancellationToken,
     planned: Option<Instant>,
+    transfers: Option<Arc<Transfers>>,
+}
+
+impl Running {
+    /// The record as it is now.
+    fn now(&self) -> Record {
+        let transfers = self.transfers.as_ref().map(|transfers| transfers.so_far()).unwrap_or_default();
+        let execution = self.planned.map_or(Duration::ZERO, |planned| planned.elapsed());
+        Record { transfers, execution, ..self.record.clone() }
+    }
 }
 
 impl std::fmt::Debug for Journal {
@@ -163,12 +187,13 @@ impl Journal {
             execution: Duration::ZERO,
             rows: 0,
             bytes: 0,
+            transfers: Vec::new(),
             truncated: false,
             outcome: Outcome::Running,
             code: None,
             error: None,
         };
-        self.shared.state().running.insert(id, Running { record, cancel, planned: None });
+        self.shared.state().running.insert(id, Running { record, cancel, planned: None, transfers: None });
         Entry { id, began: Instant::now(), shared: Arc::clone(&self.shared), open: true }
     }
 
@@ -180,11 +205,7 @@ impl Journal {
     /// All records that `principal` may see, the newest first.
     pub(crate) fn records(&self, principal: &Principal) -> Vec<Record> {
         let state = self.shared.state();
-        let running = state.running.values().map(|running| {
-            let mut record = running.record.clone();
-            record.execution = running.planned.map_or(Duration::ZERO, |planned| planned.elapsed());
-            record
-        });
+        let running = state.running.values().map(Running::now);
         let mut records: Vec<Record> = running
             .chain(state.ended.iter().cloned())
             .filter(|record| principal.is_admin() || record.principal == principal.name())
@@ -257,6 +278,11 @@ impl Entry {
         });
     }
 
+    /// The query counts in `transfers` what it fetches.
+    pub(crate) fn fetches(&self, transfers: Arc<Transfers>) {
+        self.shared.update(self.id, |running| running.transfers = Some(transfers));
+    }
+
     /// A batch has left.
     pub(crate) fn sent(&self, rows: u64, bytes: u64) {
         self.shared.update(self.id, |running| {
@@ -283,10 +309,10 @@ impl Entry {
             return;
         }
         let mut state = self.shared.state();
-        let Some(Running { mut record, planned, .. }) = state.running.remove(&self.id) else { return };
-        match planned {
-            Some(planned) => record.execution = planned.elapsed(),
-            None => record.planning = self.began.elapsed(),
+        let Some(running) = state.running.remove(&self.id) else { return };
+        let mut record = running.now();
+        if running.planned.is_none() {
+            record.planning = self.began.elapsed();
         }
         record.outcome = outcome;
         record.code = error.map(Error::code);
@@ -319,6 +345,8 @@ fn log(record: &Record) {
         client = record.client.as_deref().unwrap_or_default(),
         rows = record.rows,
         bytes = record.bytes,
+        source_rows = record.source_rows(),
+        source_bytes = record.source_bytes(),
         planning_ms = record.planning.as_millis() as u64,
         execution_ms = record.execution.as_millis() as u64,
         outcome = record.outcome.as_str(),

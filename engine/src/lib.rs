@@ -30,8 +30,10 @@ pub mod policy;
 mod query;
 mod reach;
 mod session;
+mod share;
 mod stream;
 pub mod system;
+mod transfer;
 pub mod weighted;
 
 pub use builder::{Engine, EngineBuilder};
@@ -46,3 +48,4 @@ pub use limits::Limits;
 pub use path::Description;
 pub use query::{Deadline, Door, Explain, Query, QueryId};
 pub use stream::{QueryStream, Summary};
+pub use transfer::{Transfer, Transfers};

@@ -9,6 +9,10 @@ pub struct Limits {
     pub query_timeout: Duration,
     /// A result with more rows is refused: `result_too_large`. None = no bound.
     pub max_rows: Option<u64>,
+    /// A query that fetches more rows than this from databases is refused or stopped: `budget_exceeded`. None = no bound.
+    pub max_source_rows: Option<u64>,
+    /// The same in bytes.
+    pub max_source_bytes: Option<u64>,
     /// Bytes of memory for all queries together.
     pub memory: u64,
     /// Bytes of memory for one query; beyond it operators spill.
@@ -27,6 +31,8 @@ impl Default for Limits {
         Self {
             query_timeout: Duration::from_secs(300),
             max_rows: None,
+            max_source_rows: None,
+            max_source_bytes: None,
             memory,
             query_memory: memory / 2,
             spill: 32 * GIB,

@@ -1,12 +1,14 @@
 //! The one path: plan, govern, optimize, execute. Each stage is a type with private fields that only the stage before
 //! can make, so the compiler keeps the order.
 
+mod batch_rows;
 mod execute;
 mod govern;
 mod optimize;
 mod parse;
 mod plan;
 mod resolve;
+mod weights;
 
 pub(crate) use execute::Step;
 pub(crate) use resolve::listed_name;
@@ -98,7 +100,7 @@ impl Engine {
         let planned = plan::Planned::bind(self, principal, query).await?;
         let governed = planned.govern(principal, query)?;
         entry.planned(governed.kind(), governed.datasets());
-        governed.optimize(self, entry.id(), deadline).await
+        governed.optimize(self, entry, deadline).await
     }
 }
 

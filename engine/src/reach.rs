@@ -26,7 +26,7 @@ const NAME: &str = "reach";
     doc_section(label = "Weighted functions"),
     description = "The number of people reached: the sum of the weights of the distinct units, each counted once however many rows it has. 0 (not NULL) of no rows. Rows without unit or weight are left out. A unit's weight must be the same in all its rows of a group (to 9 digits), else the answer would depend on which row is taken: where weights change with a period, group by the period. It cannot be used with `OVER`, `DISTINCT`, `GROUPING SETS`, `ROLLUP` or `CUBE`.",
     syntax_example = "reach(unit, w)",
-    sql_example = "SELECT age_group, gender, reach(person_id, weight) FROM panel.events GROUP BY age_group, gender",
+    sql_example = "SELECT service, reach(person_id, weight) FROM panel.events JOIN panel.people USING (person_id) GROUP BY service",
     argument(
         name = "unit",
         description = "Who is counted once, such as a person's id: anything that can be grouped by."

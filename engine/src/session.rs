@@ -24,6 +24,7 @@ use datafusion::prelude::SessionConfig;
 use crate::join_order::OrderJoins;
 use crate::memory::QueryPool;
 use crate::policy::{BarrierPlanner, PushLeakproofFilters};
+use crate::share::SharedPlanner;
 use crate::{Catalog, Deadline, Error, Limits, weighted};
 
 /// What every query starts from.
@@ -69,7 +70,13 @@ impl Sessions {
     }
 
     /// What the operators of one query run in: memory of its own, and its deadline for those that ask a source.
-    pub(crate) fn task(&self, state: &SessionState, id: String, deadline: Instant) -> Arc<TaskContext> {
+    pub(crate) fn task(
+        &self,
+        state: &SessionState,
+        config: SessionConfig,
+        id: String,
+        deadline: Instant,
+    ) -> Arc<TaskContext> {
         let shared = state.runtime_env();
         let runtime = RuntimeEnv {
             memory_pool: Arc::new(QueryPool::new(self.query_memory, Arc::clone(&self.memory))),
@@ -80,7 +87,7 @@ impl Sessions {
         Arc::new(TaskContext::new(
             Some(id.clone()),
             id,
-            state.config().clone().with_extension(Arc::new(Deadline(deadline))),
+            config.with_extension(Arc::new(Deadline(deadline))),
             state.scalar_functions().clone(),
             state.higher_order_functions().clone(),
             state.aggregate_functions().clone(),
@@ -140,7 +147,8 @@ impl QueryPlanner for Planner {
         plan: &LogicalPlan,
         session: &dyn datafusion::catalog::Session,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let barrier: Arc<dyn ExtensionPlanner + Send + Sync> = Arc::new(BarrierPlanner);
-        DefaultPhysicalPlanner::with_extension_planners(vec![barrier]).create_physical_plan(plan, session).await
+        let planners: Vec<Arc<dyn ExtensionPlanner + Send + Sync>> =
+            vec![Arc::new(BarrierPlanner), Arc::new(SharedPlanner::default())];
+        DefaultPhysicalPlanner::with_extension_planners(planners).create_physical_plan(plan, session).await
     }
 }

@@ -12,6 +12,7 @@ mod commands;
 mod direct;
 mod door;
 mod encode;
+mod gather;
 mod listing;
 mod options;
 mod params;

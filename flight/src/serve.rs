@@ -3,11 +3,13 @@
 use std::future::Future;
 use std::time::Duration;
 
+use futures::StreamExt;
 use tokio::net::TcpListener;
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Error, Server};
 
 use crate::Service;
+use crate::gather::Gathered;
 
 /// What a client may send ahead of being read, per call and per connection. What it receives is bounded by its own.
 const STREAM_WINDOW_BYTES: u32 = 1 << 20;
@@ -28,7 +30,7 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), Error> {
     let (asked, ask) = tokio::sync::oneshot::channel::<()>();
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true)).map(|stream| stream.map(Gathered::new));
     let server = Server::builder()
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)

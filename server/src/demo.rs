@@ -51,7 +51,7 @@ pub struct DemoArgs {
     #[arg(long, value_name = "PART", default_value_t = 1.0, hide = true)]
     pub scale: f64,
 
-    /// What the data is made from: another number, other data.
+    /// What the data is made from: another number, other data, in the place of those that are there.
     #[arg(long, value_name = "NUMBER", default_value_t = 2026)]
     pub seed: u64,
 

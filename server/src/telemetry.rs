@@ -6,6 +6,7 @@ mod metrics;
 
 use std::error::Error as StdError;
 use std::fmt::Write;
+use std::io::IsTerminal;
 
 use catalogs::LogFormat;
 use engine::Error;
@@ -17,7 +18,9 @@ pub use metrics::Metrics;
 pub const LOG_VARIABLE: &str = "WEFT_LOG";
 
 /// Libraries whose own `info` lines say nothing to who operates Weft.
-const QUIET: [&str; 8] = ["datafusion", "h2", "hyper", "hyper_util", "r2d2", "rmcp", "tower", "tonic"];
+const QUIET: [&str; 7] = ["datafusion", "h2", "hyper", "hyper_util", "r2d2", "tower", "tonic"];
+/// It warns of each mistake of a client, who is told of it anyway.
+const MUTE: &str = "rmcp=error";
 
 /// Starts logging to standard error. `filter` is a level or a list of `target=level`; `$WEFT_LOG` overrides it.
 ///
@@ -26,7 +29,7 @@ const QUIET: [&str; 8] = ["datafusion", "h2", "hyper", "hyper_util", "r2d2", "rm
 pub fn init(filter: &str, format: LogFormat) -> Result<(), String> {
     let wanted = std::env::var(LOG_VARIABLE).ok().filter(|value| !value.trim().is_empty());
     let filter = parse(wanted.as_deref().unwrap_or(filter))?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(is_colored()).with_writer(std::io::stderr);
     let started = match format {
         LogFormat::Text => lines.with_target(false).try_init(),
         LogFormat::Json => lines.json().flatten_event(true).try_init(),
@@ -34,10 +37,15 @@ pub fn init(filter: &str, format: LogFormat) -> Result<(), String> {
     started.map_err(|_| "Logging has been started already.".to_owned())
 }
 
+/// Colors are for eyes: a log that goes to a file has none.
+fn is_colored() -> bool {
+    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
 fn parse(text: &str) -> Result<EnvFilter, String> {
     let quiet = QUIET.iter().map(|target| format!("{target}=warn"));
     // Later directives win, so that `datafusion=debug` still can be asked for.
-    let text = quiet.chain([text.to_owned()]).collect::<Vec<_>>().join(",");
+    let text = quiet.chain([MUTE.to_owned(), text.to_owned()]).collect::<Vec<_>>().join(",");
     EnvFilter::try_new(text).map_err(|error| {
         format!(
             "The log filter cannot be read: {error}. Write a level such as info, or a list such as info,engine=debug."

@@ -116,7 +116,8 @@ pub(crate) struct WeightsSection {
     /// Columns of replicate weights.
     #[serde(default)]
     pub(crate) replicates: Columns,
-    /// Whether weights apply when a query does not say.
+    /// Whether a plain COUNT, SUM or AVG is refused: `required` always, `default` unless the query asks for plain figures,
+    /// `offered` only when the query insists on weights.
     #[serde(default)]
     pub(crate) mode: Mode,
 }

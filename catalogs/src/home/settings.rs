@@ -88,6 +88,10 @@ pub(crate) struct LimitsSection {
     query_timeout: Option<Timespan>,
     /// A result with more rows is refused. Default: no bound.
     max_rows: Option<u64>,
+    /// A query that would fetch more rows than this from databases is refused; one that does is stopped. Default: no bound.
+    max_source_rows: Option<u64>,
+    /// The same in bytes, such as `2GiB`.
+    max_source_bytes: Option<Size>,
     /// Memory of all queries together. Default: half of the machine's memory.
     memory: Option<Size>,
     /// Memory of one query; beyond it the query spills to disk. Default: half of `memory`.
@@ -106,6 +110,8 @@ impl From<LimitsSection> for Limits {
         Limits {
             query_timeout: section.query_timeout.map_or(defaults.query_timeout, |time| time.0),
             max_rows: section.max_rows.or(defaults.max_rows),
+            max_source_rows: section.max_source_rows.or(defaults.max_source_rows),
+            max_source_bytes: section.max_source_bytes.map(|size| size.0).or(defaults.max_source_bytes),
             memory,
             query_memory: section.query_memory.map_or(memory / 2, |size| size.0),
             spill: section.spill.map_or(defaults.spill, |size| size.0),

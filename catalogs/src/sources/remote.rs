@@ -10,6 +10,7 @@ mod question;
 mod scan;
 mod table;
 pub(crate) mod thread;
+mod transfers;
 mod wait;
 
 use std::fmt::Debug;
@@ -26,6 +27,7 @@ pub(crate) use grouping::{Call, push_aggregates};
 pub(crate) use predicate::sql as predicate;
 pub(crate) use question::Question;
 pub(crate) use table::RemoteTable;
+pub(crate) use transfers::transfers;
 pub(crate) use wait::MarkAwaited;
 
 /// One database, as the shared parts see it.

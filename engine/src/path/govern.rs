@@ -9,6 +9,7 @@ use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 
 use super::plan::Planned;
+use super::weights;
 use crate::journal::Kind;
 use crate::policy::{Grants, Reads, verify_logical};
 use crate::{Code, Error, Principal, Query, reach, stream, system, weighted};
@@ -31,9 +32,7 @@ impl Planned {
     pub(super) fn govern(self, principal: &Principal, query: &Query) -> Result<Governed, Error> {
         verify_logical(&self.plan, &self.grants)?;
         refuse_explaining_policies(principal, &self)?;
-        if query.apply_weights == Some(true) {
-            return Err(no_weights(self.has_weights));
-        }
+        weights::check(&self.plan, &self.weighted, query)?;
         let kind = kind(&self.plan, &self.datasets)?;
         let plan = reach::rewrite(self.plan)?;
         let plan = self.state.analyzer().execute_and_check(plan, self.state.config_options(), |_, _| {})?;
@@ -81,17 +80,6 @@ fn refuse_explaining_policies(principal: &Principal, planned: &Planned) -> Resul
         .hint("Run the query itself; system.queries has its times and rows."));
     }
     Ok(())
-}
-
-/// Plain aggregates are never weighted in silence, nor left plain where weights were asked for.
-fn no_weights(are_declared: bool) -> Error {
-    let hint = "Write weighted_count(w), weighted_sum(x, w), weighted_avg(x, w) and their kin.";
-    match are_declared {
-        true => {
-            Error::new(Code::UnsupportedSql, "Plain aggregates cannot be turned into weighted ones yet.").hint(hint)
-        }
-        false => Error::new(Code::DesignMissing, "No dataset of this query declares weights to apply.").hint(hint),
-    }
 }
 
 fn kind(plan: &LogicalPlan, datasets: &BTreeSet<String>) -> Result<Kind, Error> {

@@ -10,10 +10,12 @@ use datafusion::physical_plan::ExecutionPlan;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
+use super::batch_rows::batch_rows;
 use super::govern::Governed;
-use crate::journal::Kind;
+use crate::journal::{Entry, Kind};
 use crate::policy::verify_physical;
-use crate::{Code, Engine, Error, QueryId};
+use crate::share::share_equal_parts;
+use crate::{Code, Engine, Error, Transfers};
 
 /// A plan that runs, with its turn to do so.
 pub(super) struct Optimized {
@@ -28,8 +30,9 @@ impl Governed {
     /// Optimizes, plans physically, verifies both, and waits for a turn.
     ///
     /// # Errors
-    /// `permission_denied` where a rule lost a policy; `overloaded` where the turn does not come.
-    pub(super) async fn optimize(self, engine: &Engine, id: QueryId, deadline: Instant) -> Result<Optimized, Error> {
+    /// `permission_denied` where a rule lost a policy; `overloaded` where the turn does not come; `budget_exceeded` where the
+    /// plan is sure to fetch too much.
+    pub(super) async fn optimize(self, engine: &Engine, entry: &Entry, deadline: Instant) -> Result<Optimized, Error> {
         let permit = match self.kind() {
             // Metadata answers also when all turns are taken: that is when people look at system.queries.
             Kind::Metadata => None,
@@ -41,10 +44,19 @@ impl Governed {
             plan => self.state.optimizer().optimize(plan.clone(), &self.state, |_, _| {})?,
         };
         let reads = self.verify(&logical)?;
-        let logical = engine.inner.catalog.federate(logical)?;
+        let logical = engine.inner.catalog.federate(share_equal_parts(logical)?)?;
         let physical = self.state.query_planner().create_physical_plan(&logical, &self.state).await?;
         verify_physical(&physical, reads)?;
-        let task = engine.inner.sessions.task(&self.state, id.to_string(), deadline.into_std());
+        let transfers = Arc::new(Transfers::new(&engine.inner.limits));
+        if self.kind() != Kind::Explain {
+            transfers.admit(&engine.inner.catalog.transfers(&physical))?;
+        }
+        entry.fetches(Arc::clone(&transfers));
+        let mut config = self.state.config().clone().with_extension(transfers);
+        if let Some(rows) = batch_rows(&physical, config.batch_size()) {
+            config = config.with_batch_size(rows);
+        }
+        let task = engine.inner.sessions.task(&self.state, config, entry.id().to_string(), deadline.into_std());
         Ok(Optimized { physical, task, schema: self.schema(), datasets: self.datasets(), permit })
     }
 }

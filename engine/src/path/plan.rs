@@ -25,7 +25,7 @@ use datafusion::sql::resolve::resolve_table_references;
 use super::parse::{Asked, parse};
 use super::resolve::Names;
 use crate::policy::Grants;
-use crate::{Code, Engine, Error, Principal, Query, system};
+use crate::{Code, Dataset, Engine, Error, Principal, Query, system};
 
 /// A plan whose names are resolved, and which nothing governs yet.
 pub(super) struct Planned {
@@ -33,8 +33,8 @@ pub(super) struct Planned {
     pub(super) plan: LogicalPlan,
     pub(super) grants: Grants,
     pub(super) datasets: BTreeSet<String>,
-    /// Whether a dataset that the query reads declares weights.
-    pub(super) has_weights: bool,
+    /// Those of them that declare weights.
+    pub(super) weighted: Vec<Arc<Dataset>>,
     parameters: SchemaRef,
 }
 
@@ -83,9 +83,9 @@ impl Planned {
             Asked::Columns(name) => columns_plan(object_name_to_table_reference(name, true)?, &names).await?,
         };
         let parameters = parameters(&plan)?;
-        let has_weights =
-            datasets.iter().any(|id| engine.inner.catalog.dataset(id).is_some_and(|dataset| dataset.weights.is_some()));
-        Ok(Self { state, plan, grants, datasets, has_weights, parameters })
+        let declared = datasets.iter().filter_map(|id| engine.inner.catalog.dataset(id));
+        let weighted = declared.filter(|dataset| dataset.weights.is_some()).collect();
+        Ok(Self { state, plan, grants, datasets, weighted, parameters })
     }
 }
 

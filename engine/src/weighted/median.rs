@@ -12,7 +12,7 @@ use super::distribution::Quantile;
     doc_section(label = "Weighted functions"),
     description = "The weighted median: `weighted_quantile(x, 0.5, w)`, so the lower of the two middle values where there are two.",
     syntax_example = "weighted_median(x, w)",
-    sql_example = "SELECT state, weighted_median(income, weight) FROM panel.people GROUP BY state",
+    sql_example = "SELECT state, weighted_median(age, weight) FROM panel.people GROUP BY state",
     argument(
         name = "x",
         description = "A number (the result is a float), or a date or timestamp (the result has its type)."

@@ -12,7 +12,7 @@ use super::distribution::{Quantile, constant_probability};
     doc_section(label = "Weighted functions"),
     description = "The weighted quantile: the smallest value of x at which the rows up to it hold at least the share p of the weight (the \"math\" rule of R's survey package). It is always one of the values, never a number between two. Rows with a zero weight are left out. It is exact, and keeps every row in memory.",
     syntax_example = "weighted_quantile(x, p, w)",
-    sql_example = "SELECT state, weighted_quantile(income, 0.9, weight) FROM panel.people GROUP BY state",
+    sql_example = "SELECT state, weighted_quantile(age, 0.9, weight) FROM panel.people GROUP BY state",
     argument(
         name = "x",
         description = "A number (the result is a float), or a date or timestamp (the result has its type)."

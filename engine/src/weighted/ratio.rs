@@ -11,7 +11,7 @@ use crate::Error;
     doc_section(label = "Weighted functions"),
     description = "The ratio of two weighted totals: `sum(w * num) / sum(w * den)`, over rows where both are known. NULL where the denominator is zero. It is not the mean of the rows' ratios.",
     syntax_example = "weighted_ratio(num, den, w)",
-    sql_example = "SELECT category, weighted_ratio(amount, quantity, weight) FROM panel.purchases GROUP BY category",
+    sql_example = "SELECT service, weighted_ratio(seconds, 3600, weight) FROM panel.events JOIN panel.people USING (person_id) GROUP BY service",
     argument(name = "num", description = "A number, the part above."),
     argument(name = "den", description = "A number, the part below."),
     argument(name = "w", description = "The weight."),

@@ -11,7 +11,7 @@ use crate::Error;
     doc_section(label = "Weighted functions"),
     description = "The weighted total: `sum(w * x)`. NULL of no rows, 0 where all weights are zero.",
     syntax_example = "weighted_sum(x, w)",
-    sql_example = "SELECT state, weighted_sum(amount, weight) FROM panel.purchases GROUP BY state",
+    sql_example = "SELECT state, weighted_sum(amount, weight) FROM panel.events JOIN panel.people USING (person_id) GROUP BY state",
     argument(name = "x", description = "A number. Integers and decimals become floats."),
     argument(name = "w", description = "The weight."),
     related_udf(name = "weighted_avg"),

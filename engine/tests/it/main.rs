@@ -6,7 +6,9 @@ mod join_order;
 mod limits;
 mod names;
 mod policies;
+mod share;
 mod statements;
+mod weights;
 
 use std::sync::Arc;
 

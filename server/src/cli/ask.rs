@@ -36,11 +36,11 @@ pub(super) struct Question {
     #[arg(long, value_name = "TIME", value_parser = catalogs::timespan)]
     timeout: Option<Duration>,
 
-    /// Turn plain aggregates into weighted ones where the dataset offers weights.
+    /// Insist on weights: a plain COUNT, SUM or AVG over a weighted dataset is refused, with what to write instead.
     #[arg(long, overrides_with = "no_apply_weights")]
     apply_weights: bool,
 
-    /// Leave plain aggregates plain where the dataset would weight them.
+    /// Plain figures, also of a dataset whose weights apply by default.
     #[arg(long, overrides_with = "apply_weights")]
     no_apply_weights: bool,
 }

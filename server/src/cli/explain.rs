@@ -27,7 +27,7 @@ pub(super) struct Args {
 
 const EXAMPLES: &str = "\
 Examples:
-  weft explain --home ./bank \"SELECT count(*) FROM customer_db.customers WHERE city = 'Delhi'\"
+  weft explain --home ./bank \"SELECT count(*) FROM customer_db.customers WHERE city = 'Lucknow'\"
   weft explain --table t=./sales.parquet --analyze \"SELECT max(amount) FROM t\"";
 
 /// Runs the command.

@@ -39,7 +39,7 @@ Examples:
   weft query --table t=./sales.csv \"SELECT region, sum(amount) FROM t GROUP BY 1\"
   weft query --table p='postgres://user@host/db?table=public.people' \"SELECT count(*) FROM p\"
   weft query --home ./bank -o out.parquet \"SELECT * FROM customer_db.customers\"
-  weft query --home ./bank --param Delhi \"SELECT * FROM customer_db.customers WHERE city = ?\"
+  weft query --home ./bank --param Lucknow \"SELECT * FROM customer_db.customers WHERE city = ?\"
   cat report.sql | weft query --format csv -";
 
 /// How the answer is written.

@@ -23,7 +23,7 @@ pub(super) struct Args {
 const EXAMPLES: &str = "\
 Examples:
   weft serve --home ./bank
-  weft serve --table people=./people.parquet --http 127.0.0.1:9090
+  weft serve --table people=./people.parquet --http 127.0.0.1:9090 --flight 127.0.0.1:0
   curl -s localhost:8080/v1/sql --json '{\"sql\": \"SELECT 1\"}'";
 
 /// Runs the command.

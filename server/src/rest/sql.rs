@@ -21,6 +21,7 @@ use crate::encode;
 /// A question.
 #[derive(Debug, serde::Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"sql": "SELECT count(*) AS people FROM panel.people WHERE age >= ?", "params": [18]}))]
 pub(super) struct SqlRequest {
     /// One statement that reads. `?` and `$1` are parameters.
     #[schema(example = "SELECT count(*) AS people FROM panel.people WHERE age >= ?")]
@@ -31,7 +32,8 @@ pub(super) struct SqlRequest {
     params: Vec<Scalar>,
     /// The dataset in which table names without a dataset are looked up first.
     dataset: Option<String>,
-    /// Whether plain aggregates over a weighted dataset become weighted ones. Absent = as the dataset declares.
+    /// Whether a plain COUNT, SUM or AVG over a weighted dataset is refused, with what to write instead. Absent = as the
+    /// dataset declares.
     apply_weights: Option<bool>,
     /// Cut the answer after so many rows, and say that it was cut.
     max_rows: Option<u64>,

@@ -78,6 +78,23 @@ fn the_home_of_the_demo_checks_without_a_problem() {
 }
 
 #[test]
+fn the_examples_of_the_functions_run_on_the_demo() {
+    let folder = folder();
+    let home = folder.path().join("demo");
+    answers(&demo(&home, &["--bank", "files"]));
+    let page = include_str!("../../../docs/functions.md");
+    let examples: Vec<&str> =
+        page.split("```sql\n").skip(1).filter_map(|rest| rest.split_once("\n```")).map(|(sql, _)| sql).collect();
+    assert!(examples.len() > 10);
+    for sql in examples {
+        let answer =
+            Command::new(env!("CARGO_BIN_EXE_weft")).args(["query", "--home"]).arg(&home).arg(sql).output().unwrap();
+        assert!(answer.status.success(), "{sql}: {}", text(&answer.stderr));
+        assert!(text(&answer.stdout).matches('│').count() > 3, "{sql}: {}", text(&answer.stdout));
+    }
+}
+
+#[test]
 fn a_folder_that_holds_something_else_is_left_alone() {
     let folder = folder();
     std::fs::write(folder.path().join("thesis.txt"), "years of work").unwrap();

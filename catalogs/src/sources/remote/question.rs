@@ -56,6 +56,11 @@ impl<R: Remote + ?Sized> Question<R> {
         self.columns.is_empty() && self.checked.is_empty()
     }
 
+    /// Whether it brings all rows there are, or the first ones, as they are.
+    pub(super) fn is_whole(&self) -> bool {
+        self.conditions.is_empty() && !self.counts()
+    }
+
     /// The statement.
     pub(crate) fn sql(&self) -> String {
         let columns = self.columns.iter().chain(self.checked.iter());

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
 use datafusion::common::config::ConfigOptions;
+use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{DataFusionError, Result, Statistics, internal_err};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
@@ -19,11 +20,12 @@ use datafusion::physical_plan::execution_plan::{
 use datafusion::physical_plan::filter_pushdown::{
     ChildPushdownResult, FilterPushdownPhase, FilterPushdownPropagation, PushedDown,
 };
-use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricsSet};
+use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet, MetricBuilder, MetricsSet};
 use datafusion::physical_plan::statistics::StatisticsArgs;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
-use futures::TryStreamExt;
+use engine::{Transfer, Transfers};
+use futures::{StreamExt, TryStreamExt};
 
 use super::question::Question;
 use super::{Remote, keys};
@@ -70,6 +72,42 @@ impl RemoteExec {
         Self { awaited: Arc::clone(ids), ..self.clone() }
     }
 
+    /// What it is sure to fetch, as the source estimates it. None where conditions may leave any part of that.
+    pub(super) fn transfer(&self) -> Option<Transfer> {
+        if self.has_filters() || !self.asked.is_whole() {
+            return None;
+        }
+        let known = |count: &Precision<usize>| count.get_value().and_then(|count| u64::try_from(*count).ok());
+        Some(Transfer {
+            source: self.asked.source().to_owned(),
+            rows: known(&self.statistics.num_rows)?,
+            bytes: known(&self.statistics.total_byte_size).unwrap_or_default(),
+        })
+    }
+
+    /// `rows`, counted on their way in.
+    fn counted(
+        &self,
+        rows: SendableRecordBatchStream,
+        partition: usize,
+        context: &TaskContext,
+    ) -> SendableRecordBatchStream {
+        let (asked, transfers) = (Arc::clone(&self.asked), Transfers::of(context));
+        let fetched = MetricBuilder::new(&self.metrics).counter("bytes_fetched", partition);
+        let stream = rows.map(move |batch| {
+            let batch = batch?;
+            // What a count answers is one number, whatever the rows that it stands for.
+            let rows = if asked.is_count() { 1 } else { batch.num_rows() };
+            let bytes = batch.get_array_memory_size();
+            fetched.add(bytes);
+            if let Some(transfers) = &transfers {
+                transfers.count(asked.source(), rows as u64, bytes as u64)?;
+            }
+            Ok(batch)
+        });
+        Box::pin(RecordBatchStreamAdapter::new(Arc::clone(self.asked.schema()), stream))
+    }
+
     pub(super) fn has_filters(&self) -> bool {
         !self.filters.is_empty()
     }
@@ -86,7 +124,11 @@ impl DisplayAs for RemoteExec {
         let (source, sql) = (self.asked.source(), self.asked.sql());
         match format {
             DisplayFormatType::Default | DisplayFormatType::Verbose => {
-                write!(f, "RemoteExec: source={source}, table={}, sql={sql}", self.table)?;
+                write!(f, "RemoteExec: source={source}, table={}", self.table)?;
+                if let Some(rows) = self.statistics.num_rows.get_value() {
+                    write!(f, ", estimated_rows={rows}")?;
+                }
+                write!(f, ", sql={sql}")?;
                 if self.has_filters() {
                     let filters: Vec<String> = self.filters.iter().map(ToString::to_string).collect();
                     write!(f, ", dynamic=[{}]", filters.join(", "))?;
@@ -166,16 +208,19 @@ impl ExecutionPlan for RemoteExec {
         }
         let metrics = BaselineMetrics::new(&self.metrics, partition);
         if self.filters.is_empty() {
-            return Ok(self.asked.read(&[], &context, metrics));
+            let rows = self.asked.read(&[], &context, metrics);
+            return Ok(self.counted(rows, partition, &context));
         }
         let (asked, filters, awaited) = (Arc::clone(&self.asked), self.filters.clone(), Arc::clone(&self.awaited));
+        let within = Arc::clone(&context);
         let rows = async move {
             // Without the keys in time, all rows are asked for: that is slower, and no less right.
             let _ = tokio::time::timeout(PATIENCE, completed(&filters, &awaited)).await;
-            Ok::<_, DataFusionError>(asked.read(&filters, &context, metrics))
+            Ok::<_, DataFusionError>(asked.read(&filters, &within, metrics))
         };
         let stream = futures::stream::once(rows).try_flatten();
-        Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(self.asked.schema()), stream)))
+        let rows = Box::pin(RecordBatchStreamAdapter::new(Arc::clone(self.asked.schema()), stream));
+        Ok(self.counted(rows, partition, &context))
     }
 
     fn metrics(&self) -> Option<MetricsSet> {
@@ -198,6 +243,10 @@ trait Asked: fmt::Debug + Send + Sync {
     fn sql(&self) -> String;
     /// Whether more conditions change nothing but the rows that come: a limit counts the rows as they were asked for.
     fn takes_filters(&self) -> bool;
+    /// Whether it asks for nothing but the number of rows.
+    fn is_count(&self) -> bool;
+    /// Whether it asks for all rows of a table, or for the first ones.
+    fn is_whole(&self) -> bool;
     fn read(
         &self,
         filters: &[Arc<dyn PhysicalExpr>],
@@ -227,6 +276,14 @@ impl<R: Remote> Asked for Ask<R> {
 
     fn takes_filters(&self) -> bool {
         self.question.limit.is_none() && !self.question.columns.is_empty()
+    }
+
+    fn is_count(&self) -> bool {
+        self.question.counts()
+    }
+
+    fn is_whole(&self) -> bool {
+        self.question.is_whole()
     }
 
     fn read(

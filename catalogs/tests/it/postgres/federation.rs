@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use catalogs::{Home, Registry};
-use engine::{Engine, Error, Principal, Query};
+use engine::{Code, Engine, Error, Limits, Principal, Query};
 use futures::TryStreamExt;
 use serde_json::json;
 use tokio::runtime::Runtime;
@@ -23,6 +23,10 @@ struct Asked {
 
 impl Asked {
     fn new(server: &Server, options: &str, small: &str) -> Self {
+        Self::limited(server, options, small, Limits::default())
+    }
+
+    fn limited(server: &Server, options: &str, small: &str, limits: Limits) -> Self {
         let folder = Folder::new()
             .file("data/small.csv", small)
             .file(
@@ -38,7 +42,7 @@ impl Asked {
                 "dataset:\n  id: files\n  name: Files\ndatabase:\n  type: csv\n  connection:\n    path: data\n",
             );
         let home = Home::load(folder.path(), &|_| None).unwrap();
-        let engine = Engine::builder(Registry::new(&home)).build().unwrap();
+        let engine = Engine::builder(Registry::new(&home)).limits(limits).build().unwrap();
         Self { engine, runtime: runtime(), _folder: folder }
     }
 
@@ -99,6 +103,38 @@ fn the_keys_of_a_join_go_to_the_server() {
         let none = asked.ask("SELECT count(*) FROM bank.large l JOIN files.small s ON l.id = s.id WHERE s.part = 99");
         assert_eq!(none, ["0"]);
     }
+}
+
+#[test]
+fn what_a_query_fetches_is_counted_and_bounded() {
+    let Some(server) = Server::start() else { return };
+    server.sql("CREATE TABLE large AS SELECT n AS id, n % 7 AS part FROM generate_series(1, 50000) n; ANALYZE large");
+    let limits = Limits { max_source_rows: Some(10_000), ..Limits::default() };
+    let asked = Asked::limited(&server, "", "id\n7\n49999\n", limits);
+    let refusal = |sql: &str| {
+        let error = asked.try_ask(sql).unwrap_err();
+        assert_eq!(error.code(), Code::BudgetExceeded, "{error}");
+        error.message().to_owned()
+    };
+    // Before it runs, where the whole table would come; while it runs, where a condition might have left less.
+    let whole = refusal("SELECT id, part FROM bank.large");
+    assert!(whole.contains("would fetch about 50000 rows, most from source \"bank"), "{whole}");
+    let counted = refusal("SELECT id FROM bank.large WHERE id > 5 AND part IN (1, 2, 3, 4)");
+    assert!(counted.contains("has fetched") && counted.contains("max_source_rows is 10000"), "{counted}");
+    // What the server does itself, or is told to leave, costs nothing.
+    assert_eq!(asked.ask("SELECT count(*) FROM bank.large"), ["50000"]);
+    assert_eq!(asked.ask("SELECT count(*) FROM (SELECT id FROM bank.large LIMIT 20)"), ["20"]);
+    assert_eq!(asked.ask("SELECT l.id FROM bank.large l JOIN files.small s ON l.id = s.id ORDER BY 1"), ["7", "49999"]);
+    assert_eq!(asked.ask("SELECT part, count(*) FROM bank.large GROUP BY part ORDER BY part LIMIT 1"), ["0|7142"]);
+
+    let journal = "SELECT source_rows, source_bytes > 0 FROM system.queries WHERE sql LIKE ";
+    assert_eq!(asked.ask(&format!("{journal} '%JOIN files.small%' AND sql NOT LIKE '%system%'")), ["2|true"]);
+    assert_eq!(asked.ask(&format!("{journal} 'SELECT id, part%'")), ["0|false"]);
+    let plan = asked.ask("EXPLAIN ANALYZE SELECT id FROM bank.large WHERE id < 100").join("\n");
+    assert!(
+        plan.contains("output_rows=99") && plan.contains("bytes_fetched=") && plan.contains("estimated_rows="),
+        "{plan}"
+    );
 }
 
 #[test]

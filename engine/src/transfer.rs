@@ -1,0 +1,99 @@
+//! What a query fetches from databases: known beforehand where the plan is sure of it, counted while it comes, and bounded.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use datafusion::execution::TaskContext;
+
+use crate::{Code, Error, Limits};
+
+/// What one source gives to one query.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Transfer {
+    /// The source's id.
+    pub source: String,
+    /// Rows.
+    pub rows: u64,
+    /// Bytes of Arrow memory.
+    pub bytes: u64,
+}
+
+/// Counts what one query fetches. Scans find it in their task's session configuration.
+#[derive(Debug)]
+pub struct Transfers {
+    max_rows: Option<u64>,
+    max_bytes: Option<u64>,
+    fetched: Mutex<Fetched>,
+}
+
+#[derive(Debug, Default)]
+struct Fetched {
+    all: (u64, u64),
+    by_source: BTreeMap<String, (u64, u64)>,
+}
+
+impl Transfers {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        Self { max_rows: limits.max_source_rows, max_bytes: limits.max_source_bytes, fetched: Mutex::default() }
+    }
+
+    /// Where the query that a scan works for counts.
+    pub fn of(context: &TaskContext) -> Option<Arc<Self>> {
+        context.session_config().get_extension()
+    }
+
+    /// Takes note of rows that came from `source`.
+    ///
+    /// # Errors
+    /// `budget_exceeded` where the query has fetched more than one query may.
+    pub fn count(&self, source: &str, rows: u64, bytes: u64) -> Result<(), Error> {
+        let mut fetched = self.fetched();
+        match fetched.by_source.get_mut(source) {
+            Some(known) => *known = (known.0 + rows, known.1 + bytes),
+            None => drop(fetched.by_source.insert(source.to_owned(), (rows, bytes))),
+        }
+        fetched.all = (fetched.all.0 + rows, fetched.all.1 + bytes);
+        let all = fetched.all;
+        drop(fetched);
+        self.check(all, |bound| format!("The query has fetched {} rows from databases; {bound}.", all.0))
+    }
+
+    /// Refuses a plan that is sure to fetch too much.
+    ///
+    /// # Errors
+    /// `budget_exceeded`.
+    pub(crate) fn admit(&self, expected: &[Transfer]) -> Result<(), Error> {
+        let sum = |part: fn(&Transfer) -> u64| expected.iter().map(part).fold(0, u64::saturating_add);
+        let all = (sum(|transfer| transfer.rows), sum(|transfer| transfer.bytes));
+        self.check(all, |bound| {
+            let most = expected.iter().max_by_key(|transfer| transfer.bytes).map_or("", |transfer| &transfer.source);
+            format!("The query would fetch about {} rows, most from source \"{most}\"; {bound}.", all.0)
+        })
+    }
+
+    /// What has come so far, by source.
+    pub(crate) fn so_far(&self) -> Vec<Transfer> {
+        let of = |(source, (rows, bytes)): (&String, &(u64, u64))| Transfer {
+            source: source.clone(),
+            rows: *rows,
+            bytes: *bytes,
+        };
+        self.fetched().by_source.iter().map(of).collect()
+    }
+
+    fn check(&self, (rows, bytes): (u64, u64), sentence: impl FnOnce(&str) -> String) -> Result<(), Error> {
+        let over = |count: u64, max: Option<u64>| max.filter(|max| count > *max);
+        let bound = match (over(rows, self.max_rows), over(bytes, self.max_bytes)) {
+            (Some(max), _) => format!("limits.max_source_rows is {max}"),
+            (None, Some(max)) => format!("limits.max_source_bytes is {max}"),
+            (None, None) => return Ok(()),
+        };
+        Err(Error::new(Code::BudgetExceeded, sentence(&bound)).hint(
+            "Filter or aggregate so that the source does it (EXPLAIN shows what it is asked), or raise the limit.",
+        ))
+    }
+
+    fn fetched(&self) -> MutexGuard<'_, Fetched> {
+        self.fetched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
