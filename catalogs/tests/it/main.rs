@@ -8,3 +8,4 @@ mod home;
 #[cfg(test)]
 mod postgres;
 mod registry;
+mod stores;

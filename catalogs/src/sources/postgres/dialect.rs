@@ -7,6 +7,7 @@ use datafusion::logical_expr::Operator;
 
 use super::columns::{Column, Compare};
 use super::quote;
+use crate::sources::remote::RemoteColumn;
 
 /// The column as the left side of a comparison.
 pub(super) fn operand(column: &Column, op: Operator) -> Option<String> {
