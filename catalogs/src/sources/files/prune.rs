@@ -62,7 +62,7 @@ impl Filters for PartitionFilters<'_> {
     fn reaches(&self, level: usize) -> bool {
         let below: HashSet<&str> = self.fields[level..].iter().map(|field| field.name().as_str()).collect();
         let is_below = |column: &&Column| below.contains(column.name.as_str());
-        self.filters.iter().any(|filter| filter.column_refs().iter().any(|column| is_below(column)))
+        self.filters.iter().any(|filter| filter.column_refs().iter().any(&is_below))
     }
 
     fn keep(&self, rows: &[&[String]]) -> Result<Vec<bool>, Error> {

@@ -21,8 +21,11 @@ pub(crate) struct Bucket {
     scheme: Scheme,
     store: Arc<dyn ObjectStore>,
     secrets: Vec<String>,
-    heard: Mutex<HashMap<(Question, Path), (Instant, Arc<Listing>)>>,
+    heard: Mutex<HashMap<(Question, Path), Heard>>,
 }
+
+/// What was answered, and when it was asked.
+type Heard = (Instant, Arc<Listing>);
 
 /// What was asked about a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
