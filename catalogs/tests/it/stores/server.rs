@@ -97,7 +97,7 @@ impl Server {
         let request = |line: &str| {
             let inner = line.split('"').nth(1)?.rsplit_once(" HTTP/")?.0;
             // Colors of a terminal stand in front of a failed one.
-            Some(inner[inner.find(|c: char| c.is_ascii_uppercase())?..].to_owned())
+            Some(inner[inner.find(|c: char| c.is_ascii_uppercase())?..].replace("%3D", "="))
         };
         log.lines().filter_map(request).collect()
     }

@@ -124,7 +124,7 @@ async fn single(bucket: &Arc<Bucket>, address: &Address, key: &Path) -> Result<O
 
 fn found(address: &Address, mut files: Vec<DataFile>, hive: Option<Hive>) -> Found {
     files.sort_by(|one, other| one.path.cmp(&other.path));
-    Found { root: address.store().into(), files, hive }
+    Found { root: address.display().into(), files, hive }
 }
 
 /// The tables that an address holds: a file, a pattern or a partitioned folder is one; of any other folder each file
