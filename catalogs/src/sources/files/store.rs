@@ -180,8 +180,8 @@ impl fmt::Debug for Address {
     }
 }
 
-/// The stores of one source: its options, and what was connected with them.
-#[derive(Debug)]
+/// The stores of one source: its options, and what was connected with them. They show nothing of themselves, as the names
+/// of stores hold the queries of URLs.
 pub(super) struct Stores {
     root: PathBuf,
     options: StoreOptions,
