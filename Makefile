@@ -21,8 +21,8 @@ demo: ## Write a bank and a panel, ask three questions, and serve them
 	@scripts/setup build
 	cargo run --release --bin weft -- demo $(ARGS)
 
-test: ## Run every test: Rust, SQL through every door, PostgreSQL, Python clients
-	@scripts/setup build postgres
+test: ## Run every test: Rust, SQL through every door, databases, Python clients
+	@scripts/setup build mariadb postgres
 	@$(MAKE) $(VENV)/.ready
 	@if cargo nextest --version >/dev/null 2>&1; then set -x; cargo nextest run --workspace $(ARGS); \
 	else set -x; cargo test --workspace --lib --bins --tests $(ARGS); fi
@@ -53,7 +53,7 @@ fmt: ## Format the code
 	cargo fmt --all
 
 setup: ## Install what is missing for all of the above
-	@scripts/setup build lint postgres
+	@scripts/setup build lint mariadb postgres
 	@$(MAKE) $(VENV)/.ready
 
 $(BENCH_VENV)/.ready: benches/peers/requirements.txt

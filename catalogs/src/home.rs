@@ -2,7 +2,7 @@
 //!
 //! All problems are found at once. Nothing here connects to a source or opens a data file.
 
-mod amount;
+pub(crate) mod amount;
 mod dataset_file;
 mod datasource_file;
 mod folder;

@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use engine::{Catalog, Code, Dataset, Error, SourceHealth, SourceStatus, TableEntry, TableKind, TableProviderRef};
 use futures::future::join_all;
 
-use crate::sources::remote::MarkAwaited;
 use crate::home::{DeclaredDataset, DeclaredPart, DeclaredSource, Home};
+use crate::sources::remote::{MarkAwaited, push_aggregates};
 
 /// The datasets and sources of a home. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -147,6 +148,10 @@ impl Registered {
 
 #[async_trait]
 impl Catalog for Registry {
+    fn federate(&self, plan: LogicalPlan) -> Result<LogicalPlan, Error> {
+        Ok(push_aggregates(plan)?)
+    }
+
     fn physical_rules(&self) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
         vec![Arc::new(MarkAwaited)]
     }

@@ -26,6 +26,11 @@ pub trait SourceKind: Debug + Send + Sync {
     /// URL schemes and file extensions by which `--table name=where` finds the kind, such as `postgres` or `csv`.
     fn recognizes(&self) -> &'static [&'static str];
 
+    /// Whether a source is one file by `path` that holds tables, so that no folder and no pattern is one.
+    fn is_one_file(&self) -> bool {
+        false
+    }
+
     /// The JSON Schema of `connection:`; `weft check` and the reference page are made from it.
     fn options_schema(&self) -> schemars::Schema;
 

@@ -11,6 +11,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::{MemTable, TableProvider};
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 
 use crate::{Code, Error};
@@ -208,6 +209,14 @@ pub trait Catalog: Debug + Send + Sync + 'static {
     /// # Errors
     /// `source_unavailable`, `source_rejected`, `data_invalid`.
     async fn table(&self, dataset: &Dataset, schema: &str, table: &str) -> Result<Option<TableProviderRef>, Error>;
+
+    /// Moves parts of a plan into the sources that can do them. The plan has been verified; what comes back must read no more.
+    ///
+    /// # Errors
+    /// Those of building a plan.
+    fn federate(&self, plan: LogicalPlan) -> Result<LogicalPlan, Error> {
+        Ok(plan)
+    }
 
     /// Rules over physical plans that its tables' scans need, after the engine's own.
     fn physical_rules(&self) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {

@@ -20,6 +20,7 @@ mod catalog;
 mod code;
 mod error;
 mod identity;
+mod join_order;
 pub mod journal;
 mod limits;
 mod memory;

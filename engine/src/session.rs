@@ -21,6 +21,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
 use datafusion::prelude::SessionConfig;
 
+use crate::join_order::OrderJoins;
 use crate::memory::QueryPool;
 use crate::policy::{BarrierPlanner, PushLeakproofFilters};
 use crate::{Catalog, Deadline, Error, Limits, weighted};
@@ -119,12 +120,13 @@ fn config() -> SessionConfig {
     config
 }
 
-/// DataFusion's rules, with the one that moves harmless predicates below a policy's barrier after filter pushdown:
-/// in the next pass the pushdown carries them on to the source.
+/// DataFusion's rules, with two after filter pushdown: one moves harmless predicates below a policy's barrier, from where the
+/// pushdown of the next pass carries them on to the source; one orders joins, by the filters that are on each table then.
 fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     let mut rules = Optimizer::new().rules;
     let at = rules.iter().position(|rule| rule.name() == "push_down_filter").map_or(rules.len(), |at| at + 1);
     rules.insert(at, Arc::new(PushLeakproofFilters));
+    rules.insert(at + 1, Arc::new(OrderJoins));
     rules
 }
 

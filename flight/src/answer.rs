@@ -9,7 +9,6 @@ use std::vec;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use arrow_flight::FlightData;
 use bytes::Bytes;
 use engine::{Code, Engine, Error, Principal, Query, QueryStream, Summary};
 use futures::stream::BoxStream;
@@ -21,13 +20,13 @@ use tonic::Status;
 
 use crate::Door;
 use crate::call::Call;
-use crate::encode::{self, Encoder};
+use crate::encode::{self, Encoder, Message};
 use crate::running::{Entry, Running};
 use crate::status::status;
 use crate::ticket::Question;
 
 /// What `DoGet` answers with.
-pub(crate) type Messages = BoxStream<'static, Result<FlightData, Status>>;
+pub(crate) type Messages = BoxStream<'static, Result<Message, Status>>;
 
 /// Messages that wait between the query and the reader.
 const WAITING: usize = 3;
@@ -68,8 +67,8 @@ pub(crate) async fn run(door: &Door, call: &Call, ticket: &[u8], question: &Ques
 /// # Errors
 /// `internal` where Arrow cannot encode it.
 pub(crate) fn of_batch(batch: RecordBatch) -> Result<Messages, Error> {
-    let mut encoder = Encoder::new();
-    let mut messages = vec![Ok(encoder.schema(batch.schema_ref()))];
+    let mut encoder = Encoder::new(batch.schema_ref())?;
+    let mut messages = vec![Ok(encoder.schema())];
     for piece in encode::pieces(batch) {
         messages.push(Ok(encoder.message(&piece)?));
     }
@@ -77,12 +76,12 @@ pub(crate) fn of_batch(batch: RecordBatch) -> Result<Messages, Error> {
 }
 
 struct Answer {
-    messages: mpsc::Receiver<Result<FlightData, Status>>,
+    messages: mpsc::Receiver<Result<Message, Status>>,
     task: JoinSet<()>,
 }
 
 impl Stream for Answer {
-    type Item = Result<FlightData, Status>;
+    type Item = Result<Message, Status>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         if let Some(message) = ready!(self.messages.poll_recv(cx)) {
@@ -115,10 +114,10 @@ struct Run {
 type Sent = Result<(), Error>;
 
 impl Run {
-    async fn send(mut self, sender: &mpsc::Sender<Result<FlightData, Status>>) -> Sent {
-        let mut encoder = Encoder::new();
+    async fn send(mut self, sender: &mpsc::Sender<Result<Message, Status>>) -> Sent {
+        let mut encoder = Encoder::new(&self.schema)?;
         let mut total = Total::default();
-        if sender.send(Ok(encoder.schema(&self.schema))).await.is_err() {
+        if sender.send(Ok(encoder.schema())).await.is_err() {
             return Ok(());
         }
         loop {
@@ -133,7 +132,7 @@ impl Run {
             let Some(query) = self.queries.next() else { break };
             self.begin(query).await?;
         }
-        let trailer = encoder.trailer(&self.schema, total.json(&self.stream))?;
+        let trailer = encoder.trailer(total.json(&self.stream))?;
         let _ = sender.send(Ok(trailer)).await;
         Ok(())
     }

@@ -71,7 +71,8 @@ impl Door {
         Ok((info, flight.expires_at))
     }
 
-    async fn answer(&self, request: Request<Ticket>) -> Result<Messages, Error> {
+    /// The messages that a ticket stands for.
+    pub(crate) async fn answer(&self, request: Request<Ticket>) -> Result<Messages, Error> {
         let call = Call::read(self, request.metadata())?;
         commands::answer(self, &call, commands::decode(&request.get_ref().ticket)?).await
     }
@@ -93,7 +94,7 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 impl FlightService for Door {
     type HandshakeStream = BoxStream<'static, Result<HandshakeResponse, Status>>;
     type ListFlightsStream = BoxStream<'static, Result<FlightInfo, Status>>;
-    type DoGetStream = Messages;
+    type DoGetStream = BoxStream<'static, Result<FlightData, Status>>;
     type DoPutStream = BoxStream<'static, Result<PutResult, Status>>;
     type DoActionStream = BoxStream<'static, Result<arrow_flight::Result, Status>>;
     type ListActionsStream = BoxStream<'static, Result<ActionType, Status>>;
@@ -138,7 +139,8 @@ impl FlightService for Door {
     }
 
     async fn do_get(&self, request: Request<Ticket>) -> Result<Response<Self::DoGetStream>, Status> {
-        self.answer(request).await.map(Response::new).map_err(status)
+        let messages = self.answer(request).await.map_err(status)?;
+        Ok(Response::new(messages.map(|message| message.map(FlightData::from)).boxed()))
     }
 
     async fn do_put(&self, request: Request<Streaming<FlightData>>) -> Result<Response<Self::DoPutStream>, Status> {

@@ -4,12 +4,13 @@
 //! long strings pass uncut; here a message is measured by what it will hold.
 
 use arrow::array::{Array, ArrayData, RecordBatch};
+use arrow::buffer::Buffer;
 use arrow::compute::concat_batches;
-use arrow::datatypes::{ArrowNativeType, DataType, Schema};
+use arrow::datatypes::{ArrowNativeType, DataType, Schema, SchemaRef};
 use arrow::error::ArrowError;
-use arrow::ipc::writer::{DictionaryTracker, IpcDataGenerator, IpcWriteContext, IpcWriteOptions};
+use arrow::ipc::writer::{IpcWriteOptions, StreamEncoder};
 use arrow_flight::{FlightData, SchemaAsIpc};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 /// Messages are cut to about this many bytes: half of what the strictest clients take (grpc-go, 4 MiB by default).
 pub(crate) const MESSAGE_BYTES: usize = 2 << 20;
@@ -17,43 +18,94 @@ pub(crate) const MESSAGE_BYTES: usize = 2 << 20;
 /// Batches below this are joined before they are sent, as far as they are at hand.
 pub(crate) const SMALL_BYTES: usize = 128 << 10;
 
+/// One message of a stream. The buffers of its rows are those of the batch, not copies.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Message {
+    /// What the message holds, as a flatbuffer.
+    pub(crate) header: Bytes,
+    /// For the client's program, next to the rows.
+    pub(crate) metadata: Bytes,
+    /// The rows, buffer by buffer.
+    pub(crate) body: Vec<Bytes>,
+}
+
+impl Message {
+    /// The bytes of the rows.
+    pub(crate) fn body_len(&self) -> usize {
+        self.body.iter().map(Bytes::len).sum()
+    }
+}
+
+impl From<Message> for FlightData {
+    fn from(message: Message) -> Self {
+        let mut body = BytesMut::with_capacity(message.body_len());
+        message.body.iter().for_each(|part| body.extend_from_slice(part));
+        FlightData {
+            data_header: message.header,
+            app_metadata: message.metadata,
+            data_body: body.freeze(),
+            ..FlightData::default()
+        }
+    }
+}
+
 /// Writes the messages of one stream.
 pub(crate) struct Encoder {
-    generator: IpcDataGenerator,
-    dictionaries: DictionaryTracker,
-    options: IpcWriteOptions,
-    context: IpcWriteContext,
+    stream: StreamEncoder,
+    schema: SchemaRef,
 }
 
 impl Encoder {
-    pub(crate) fn new() -> Self {
-        Self {
-            generator: IpcDataGenerator::default(),
-            dictionaries: DictionaryTracker::new(true),
-            options: IpcWriteOptions::default(),
-            context: IpcWriteContext::default(),
-        }
+    pub(crate) fn new(schema: &SchemaRef) -> Result<Self, ArrowError> {
+        let mut stream = StreamEncoder::try_new(schema)?;
+        // The first batch brings the schema with it, which goes another way here.
+        stream.encode(&RecordBatch::new_empty(SchemaRef::clone(schema)))?;
+        Ok(Self { stream, schema: SchemaRef::clone(schema) })
     }
 
     /// The first message of a stream.
-    pub(crate) fn schema(&self, schema: &Schema) -> FlightData {
-        SchemaAsIpc::new(schema, &self.options).into()
+    pub(crate) fn schema(&self) -> Message {
+        let data: FlightData = SchemaAsIpc::new(&self.schema, &IpcWriteOptions::default()).into();
+        Message { header: data.data_header, ..Message::default() }
     }
 
     /// The batch as one message.
-    pub(crate) fn message(&mut self, batch: &RecordBatch) -> Result<FlightData, ArrowError> {
-        let (_, data) = self.generator.encode(batch, &mut self.dictionaries, &self.options, &mut self.context)?;
-        Ok(FlightData {
-            data_header: data.ipc_message.into(),
-            data_body: data.arrow_data.into(),
-            ..FlightData::default()
-        })
+    pub(crate) fn message(&mut self, batch: &RecordBatch) -> Result<Message, ArrowError> {
+        // A marker and the header's length, four bytes each, then the header, then the rows.
+        const PREFIX: usize = 8;
+        let mut parts = self.stream.encode(batch)?.into_iter().map(|buffer| Bytes::from_owner(Part(buffer)));
+        let mut head = BytesMut::new();
+        let mut body = Vec::new();
+        let mut wanted = PREFIX;
+        for part in parts.by_ref() {
+            head.extend_from_slice(&part);
+            if let Some(&[_, _, _, _, a, b, c, d]) = head.first_chunk::<PREFIX>() {
+                wanted = PREFIX + usize::try_from(i32::from_le_bytes([a, b, c, d])).unwrap_or_default();
+            }
+            if head.len() >= wanted && wanted > PREFIX {
+                break;
+            }
+        }
+        let mut header = head.freeze();
+        body.push(header.split_off(wanted.min(header.len())));
+        body.extend(parts);
+        body.retain(|part| !part.is_empty());
+        Ok(Message { header: header.split_off(PREFIX.min(header.len())), metadata: Bytes::new(), body })
     }
 
     /// A message without rows that carries `metadata`. Go's reader fails on one without a batch at all.
-    pub(crate) fn trailer(&mut self, schema: &Schema, metadata: Bytes) -> Result<FlightData, ArrowError> {
-        let empty = RecordBatch::new_empty(schema.clone().into());
-        Ok(FlightData { app_metadata: metadata, ..self.message(&empty)? })
+    pub(crate) fn trailer(&mut self, metadata: Bytes) -> Result<Message, ArrowError> {
+        let empty = RecordBatch::new_empty(SchemaRef::clone(&self.schema));
+        Ok(Message { metadata, ..self.message(&empty)? })
+    }
+}
+
+/// A buffer of Arrow that lends its bytes.
+struct Part(Buffer);
+
+impl AsRef<[u8]> for Part {
+    fn as_ref(&self) -> &[u8] {
+        self.0.as_slice()
     }
 }
 
@@ -134,6 +186,8 @@ mod tests {
 
     use arrow::array::{ArrayRef, Int64Array, ListArray, StringArray};
     use arrow::datatypes::Int32Type;
+    use arrow::ipc::root_as_message;
+    use arrow::ipc::writer::{DictionaryTracker, IpcDataGenerator};
 
     use super::*;
 
@@ -164,10 +218,31 @@ mod tests {
             assert!(pieces.len() > 1);
             assert_eq!(rows(&pieces), whole.num_rows());
             assert!(pieces.iter().all(|piece| encoded_bytes(piece) <= MESSAGE_BYTES));
-            let mut encoder = Encoder::new();
+            let mut encoder = Encoder::new(&whole.schema()).unwrap();
             for piece in &pieces {
-                assert!(encoder.message(piece).unwrap().data_body.len() < MESSAGE_BYTES * 5 / 4);
+                assert!(encoder.message(piece).unwrap().body_len() < MESSAGE_BYTES * 5 / 4);
             }
+        }
+    }
+
+    #[test]
+    fn a_message_is_what_arrows_own_generator_writes() {
+        let lists = ListArray::from_iter_primitive::<Int32Type, _, _>(
+            (0..500).map(|row| (row % 7 > 0).then(|| (0..row % 5).map(Some).collect::<Vec<_>>())),
+        );
+        let texts = StringArray::from_iter((0..500).map(|row| (row % 3 > 0).then(|| "y".repeat(row))));
+        let whole =
+            RecordBatch::try_from_iter([("l", Arc::new(lists) as ArrayRef), ("t", Arc::new(texts) as ArrayRef)])
+                .unwrap();
+        let mut encoder = Encoder::new(&whole.schema()).unwrap();
+        for batch in [whole.clone(), whole.slice(13, 100), whole.slice(0, 0)] {
+            let ours = FlightData::from(encoder.message(&batch).unwrap());
+            let (_, theirs) = IpcDataGenerator::default()
+                .encode(&batch, &mut DictionaryTracker::new(true), &IpcWriteOptions::default(), &mut Default::default())
+                .unwrap();
+            assert_eq!(ours.data_body, theirs.arrow_data);
+            let shown = |header: &[u8]| format!("{:?}", root_as_message(header).unwrap());
+            assert_eq!(shown(&ours.data_header), shown(&theirs.ipc_message));
         }
     }
 

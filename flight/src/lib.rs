@@ -9,6 +9,7 @@ mod actions;
 mod answer;
 mod call;
 mod commands;
+mod direct;
 mod door;
 mod encode;
 mod listing;
@@ -24,9 +25,9 @@ mod sql_type;
 mod status;
 mod ticket;
 
-use arrow_flight::flight_service_server::FlightServiceServer;
 use engine::{Engine, Principal};
 
+pub use direct::Service;
 pub use door::Door;
 pub use options::Options;
 pub use serve::serve;
@@ -35,6 +36,6 @@ pub use serve::serve;
 const MAX_REQUEST_BYTES: usize = 64 << 20;
 
 /// The door as a gRPC service. Whoever comes through it is `principal`; [`serve()`] listens for it.
-pub fn service(engine: Engine, principal: Principal, options: Options) -> FlightServiceServer<Door> {
-    FlightServiceServer::new(Door::new(engine, principal, options)).max_decoding_message_size(MAX_REQUEST_BYTES)
+pub fn service(engine: Engine, principal: Principal, options: Options) -> Service {
+    Service::new(Door::new(engine, principal, options), MAX_REQUEST_BYTES)
 }

@@ -3,12 +3,11 @@
 use std::future::Future;
 use std::time::Duration;
 
-use arrow_flight::flight_service_server::FlightServiceServer;
 use tokio::net::TcpListener;
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Error, Server};
 
-use crate::Door;
+use crate::Service;
 
 /// What a client may send ahead of being read, per call and per connection. What it receives is bounded by its own.
 const STREAM_WINDOW_BYTES: u32 = 1 << 20;
@@ -25,7 +24,7 @@ const GRACE: Duration = Duration::from_secs(10);
 /// Those of the transport, when it cannot accept connections at all.
 pub async fn serve(
     listener: TcpListener,
-    service: FlightServiceServer<Door>,
+    service: Service,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), Error> {
     let (asked, ask) = tokio::sync::oneshot::channel::<()>();

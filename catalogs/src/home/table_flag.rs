@@ -69,6 +69,9 @@ fn table(name: &str, place: &str, id: String) -> Result<(DeclaredSource, Declare
             of_path(name, &path.to_string_lossy())?
         }
         _ if sources::files::is_stored(place) => of_store(name, place)?,
+        Ok(url) if place.contains("://") && recognized_by(url.scheme()).is_some_and(|kind| kind.is_one_file()) => {
+            of_file_url(name, &url)?
+        }
         Ok(url) if place.contains("://") => of_url(name, url)?,
         _ => of_path(name, place)?,
     };
@@ -113,13 +116,32 @@ fn of_store(name: &str, place: &str) -> Result<Recognized, Fault> {
         let text = "end the path with a name or a pattern such as /*.parquet, which tells the kind of the files";
         Fault::Rejected(format!("{text}; known are {}", known_extensions()))
     })?;
-    let table = ScopedTable { name: name.to_owned(), at: None };
-    let scope = Scope { schemas: vec![DEFAULT_SCHEMA.to_owned()], tables: vec![table] };
-    Ok((kind, json!({ "path": place }), scope))
+    Ok((kind, json!({ "path": place }), named(name)))
 }
 
-/// A file, a folder or a pattern.
+/// A file of tables by the scheme of its kind: `sqlite:///srv/shop.db` is `/srv/shop.db`, `sqlite://shop.db` is `shop.db`.
+fn of_file_url(name: &str, url: &Url) -> Result<Recognized, Fault> {
+    let kind = recognized_by(url.scheme()).ok_or_else(|| unknown(&format!("\"{}://\"", url.scheme())))?;
+    let encoded = format!("{}{}", url.host_str().unwrap_or_default(), url.path());
+    let key_values = format!("path={}", encoded.replace('+', "%2B").replace('&', "%26"));
+    let path = url::form_urlencoded::parse(key_values.as_bytes()).next().map(|(_, path)| path.into_owned());
+    let mut options = serde_json::Map::from_iter([("path".to_owned(), json!(path.unwrap_or_default()))]);
+    options.extend(url.query_pairs().map(|(key, value)| (key.into_owned(), json!(value))));
+    Ok((kind, options.into(), named(name)))
+}
+
+/// The table called `name`, wherever the source's options say that it is.
+fn named(name: &str) -> Scope {
+    Scope { schemas: vec![DEFAULT_SCHEMA.to_owned()], tables: vec![ScopedTable { name: name.to_owned(), at: None }] }
+}
+
+/// A file, a folder or a pattern. Of a file of tables, `?table=` says which.
 fn of_path(name: &str, place: &str) -> Result<Recognized, Fault> {
+    if let Some((file, table)) = place.rsplit_once("?table=")
+        && let Some(kind) = kind_of_file(Path::new(file)).filter(|kind| kind.is_one_file())
+    {
+        return Ok((kind, json!({ "path": file, "table": table }), named(name)));
+    }
     let path = Path::new(place);
     let kind = if path.is_dir() {
         first_in(path, 0).ok_or_else(|| {
@@ -132,15 +154,13 @@ fn of_path(name: &str, place: &str) -> Result<Recognized, Fault> {
         });
         kind.ok_or_else(|| unknown("the end of its name"))?
     };
-    let scope = Scope {
-        schemas: vec![DEFAULT_SCHEMA.to_owned()],
-        tables: vec![ScopedTable { name: name.to_owned(), at: None }],
-    };
-    Ok((kind, json!({ "path": place }), scope))
+    Ok((kind, json!({ "path": place }), named(name)))
 }
 
+/// The kind of one of many files.
 fn kind_of(path: &Path) -> Option<&'static dyn SourceKind> {
-    if path.is_dir() { first_in(path, 0) } else { kind_of_file(path) }
+    let kind = if path.is_dir() { first_in(path, 0) } else { kind_of_file(path) };
+    kind.filter(|kind| !kind.is_one_file())
 }
 
 /// The kind by the end of the name, in front of `.gz` and the like.
@@ -157,7 +177,7 @@ fn first_in(folder: &Path, depth: usize) -> Option<&'static dyn SourceKind> {
     paths.retain(|path| !sources::files::is_hidden(path));
     paths.sort();
     let below = |path: &PathBuf| (depth < MAX_DEPTH).then(|| first_in(path, depth + 1)).flatten();
-    paths.iter().find_map(|path| if path.is_dir() { below(path) } else { kind_of_file(path) })
+    paths.iter().find_map(|path| if path.is_dir() { below(path) } else { kind_of(path) })
 }
 
 fn recognized_by(word: &str) -> Option<&'static dyn SourceKind> {

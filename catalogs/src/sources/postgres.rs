@@ -1,19 +1,23 @@
-//! PostgreSQL, read through connectorx.
+//! PostgreSQL: binary COPY, decoded straight into Arrow builders, or parsed by connectorx.
 //!
-//! connectorx parses the wire; the pool, the builders, the flow control and the cancelling are ours (`design.md`, section 6), because its
-//! own stream is unbounded, cannot be cancelled, and panics on errors. Nothing here writes: every statement runs in a read-only
-//! transaction. Nothing connects before it is asked for.
+//! The pool, the flow control and the cancelling are ours (`design.md`, section 6): connectorx's own stream is unbounded, cannot
+//! be cancelled, and panics on errors. Nothing here writes: every statement runs in a read-only transaction. Nothing
+//! connects before it is asked for.
 
+mod batch;
 mod cells;
 mod columns;
 mod dialect;
 mod failure;
+mod link;
 mod numeric;
 mod options;
 mod pool;
 mod quote;
+mod ranges;
 mod reader;
 mod relations;
+mod stream;
 mod tls;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -21,6 +25,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use arrow::datatypes::{DataType, FieldRef};
 use async_trait::async_trait;
 use datafusion::common::ScalarValue;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
@@ -30,14 +35,14 @@ use engine::{Deadline, Error, TableEntry, TableProviderRef};
 use tokio::sync::{Mutex, oneshot};
 
 use crate::source::ScopedTable;
-use crate::sources::remote::{self, Remote, RemoteTable};
+use crate::sources::remote::{self, Call, Remote, RemoteTable};
 use crate::{Connect, Scope, Source, SourceKind};
+use columns::Column;
 use failure::{Failure, Place};
 use options::{Options, Settings};
 use pool::{Pool, Session};
 use relations::{LISTING_TIMEOUT, Listing, Listings, Relation};
-use columns::Column;
-use reader::{Job, Rows};
+use stream::{Job, Rows};
 
 /// The kind `postgres`.
 #[derive(Debug)]
@@ -111,6 +116,18 @@ impl Remote for Server {
         dialect::like(column, pattern)
     }
 
+    fn key(column: &Column) -> Option<String> {
+        dialect::key(column)
+    }
+
+    fn aggregate(call: &Call, column: Option<&Column>, data_type: &DataType) -> Option<String> {
+        dialect::aggregate(call, column, data_type)
+    }
+
+    fn derived(field: &FieldRef, origin: Option<&Column>) -> Option<Column> {
+        Column::derived(field, origin)
+    }
+
     fn read(
         self: &Arc<Self>,
         question: Question,
@@ -125,13 +142,13 @@ impl Remote for Server {
             application_name,
             statement_timeout: self.pool.settings().statement_timeout,
             deadline: Deadline::of(context),
+            snapshot: None,
         };
         let job = Job {
             question,
             session,
             batch_rows: context.session_config().batch_size().max(1),
-            pool: Arc::clone(&self.pool),
-            listings: Arc::clone(&self.listings),
+            server: Arc::clone(self),
         };
         Box::pin(Rows::new(job, metrics))
     }
@@ -183,16 +200,19 @@ impl Source for Database {
             let found = self.find(&schemas, named).await?;
             found.filter(|relation| relation.schema == schema || self.shown_schema(&schemas, relation) == schema)
         };
-        Ok(relation.map(|relation| -> TableProviderRef {
-            Arc::new(RemoteTable::new(relation, Arc::clone(&self.server)))
-        }))
+        Ok(relation
+            .map(|relation| -> TableProviderRef { Arc::new(RemoteTable::new(relation, Arc::clone(&self.server))) }))
     }
 
     async fn test(&self) -> Result<(), Error> {
         let pool = Arc::clone(&self.server.pool);
         let patience = pool.settings().connect_timeout;
         self.on_thread(patience, move || {
-            let session = Session { application_name: "weft".to_owned(), statement_timeout: Some(patience), deadline: None };
+            let session = Session {
+                application_name: "weft".to_owned(),
+                statement_timeout: Some(patience),
+                ..Session::default()
+            };
             pool.begin(&session)?.finish();
             Ok(())
         })
@@ -260,7 +280,8 @@ impl Database {
         if let Some(listing) = self.server.listings.get(schema).filter(serves) {
             return Ok(listing);
         }
-        let (pool, listings, schema) = (Arc::clone(&self.server.pool), Arc::clone(&self.server.listings), schema.to_owned());
+        let (pool, listings, schema) =
+            (Arc::clone(&self.server.pool), Arc::clone(&self.server.listings), schema.to_owned());
         let patience = self.server.pool.settings().connect_timeout * 2 + LISTING_TIMEOUT;
         self.on_thread(patience, move || match listings.read(&pool, &schema) {
             Err(failure) if failure.is_loss => listings.read(&pool, &schema),

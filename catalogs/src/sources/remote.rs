@@ -3,23 +3,26 @@
 //! A kind of database says how it writes names and values, what compares there exactly as it does here, and how rows come
 //! back ([`Remote`]); what is asked, and when, is decided here, once for all of them.
 
+mod grouping;
 mod keys;
 mod predicate;
 mod question;
 mod scan;
 mod table;
+pub(crate) mod thread;
 mod wait;
 
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use arrow::datatypes::FieldRef;
+use arrow::datatypes::{DataType, FieldRef};
 use datafusion::common::ScalarValue;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::Operator;
 use datafusion::physical_plan::metrics::BaselineMetrics;
 use engine::{TableEntry, TableKind};
 
+pub(crate) use grouping::{Call, push_aggregates};
 pub(crate) use predicate::sql as predicate;
 pub(crate) use question::Question;
 pub(crate) use table::RemoteTable;
@@ -57,6 +60,21 @@ pub(crate) trait Remote: Debug + Send + Sync + 'static {
         None
     }
 
+    /// The column as a key of GROUP BY and DISTINCT, where the groups are those that Arrow would make.
+    fn key(_column: &Self::Column) -> Option<String> {
+        None
+    }
+
+    /// A call of an aggregate function on a column, as a value of exactly `data_type`.
+    fn aggregate(_call: &Call, _column: Option<&Self::Column>, _data_type: &DataType) -> Option<String> {
+        None
+    }
+
+    /// A column that the database computes. It compares as `origin` does, whose values it holds, else by its type.
+    fn derived(_field: &FieldRef, _origin: Option<&Self::Column>) -> Option<Self::Column> {
+        None
+    }
+
     /// Asks, and reads what comes back. Nothing is sent before the stream is polled, and what runs ends with the stream.
     fn read(
         self: &Arc<Self>,
@@ -79,6 +97,12 @@ pub(crate) trait RemoteColumn: Clone + Debug + Send + Sync + 'static {
 
     /// Bytes of one value, roughly: what statistics multiply rows with.
     fn width(&self) -> usize;
+
+    /// Whether the database sees to it that every value is one of the column's type. A column that may hold others is read
+    /// wherever it is compared, so that none of them decides over a row unseen.
+    fn is_certain(&self) -> bool {
+        true
+    }
 }
 
 /// A table, view, or what else can be selected from.
@@ -89,6 +113,8 @@ pub(crate) struct Relation<C> {
     pub(crate) kind: TableKind,
     pub(crate) comment: Option<String>,
     pub(crate) row_estimate: Option<u64>,
+    /// Whether its rows lie in pages, so that parts of it can be read apart.
+    pub(crate) is_paged: bool,
     pub(crate) columns: Arc<[C]>,
 }
 

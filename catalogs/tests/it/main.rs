@@ -6,6 +6,9 @@ mod files;
 mod folder;
 mod home;
 #[cfg(test)]
+mod mysql;
+#[cfg(test)]
 mod postgres;
 mod registry;
+mod sqlite;
 mod stores;

@@ -2,6 +2,7 @@
 
 mod column_types;
 mod failures;
+mod federation;
 mod pushdown;
 mod running;
 mod server;

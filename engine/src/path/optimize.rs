@@ -41,6 +41,7 @@ impl Governed {
             plan => self.state.optimizer().optimize(plan.clone(), &self.state, |_, _| {})?,
         };
         let reads = self.verify(&logical)?;
+        let logical = engine.inner.catalog.federate(logical)?;
         let physical = self.state.query_planner().create_physical_plan(&logical, &self.state).await?;
         verify_physical(&physical, reads)?;
         let task = engine.inner.sessions.task(&self.state, id.to_string(), deadline.into_std());

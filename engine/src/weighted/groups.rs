@@ -10,7 +10,7 @@ use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 
 use super::function::Statistic;
 use super::moments::Moments;
-use super::rows::Rows;
+use super::rows::{Rows, bad_weight, is_weight};
 
 /// The moments of each group, by its index.
 pub(super) struct MomentGroups<S: Statistic<A>, const A: usize> {
@@ -32,25 +32,32 @@ impl<S: Statistic<A>, const A: usize> GroupsAccumulator for MomentGroups<S, A> {
         opt_filter: Option<&BooleanArray>,
         total_num_groups: usize,
     ) -> Result<()> {
-        let rows = Rows::<A>::of(S::WRITTEN, values, opt_filter)?;
+        let rows = Rows::<A>::unchecked(S::WRITTEN, values, opt_filter)?;
         self.moments.resize(total_num_groups, S::Moments::default());
         let moments = self.moments.as_mut_slice();
         let columns = rows.columns();
+        // Checked on the way, since a pass of its own would read the weights twice from memory.
+        let mut all_fit = true;
         match rows.mask() {
             None => {
                 // Slices of one length, so that only the group's index is checked in the loop.
                 let columns = columns.map(|column| &column[..group_indices.len()]);
                 for (row, group) in group_indices.iter().enumerate() {
-                    S::add(&mut moments[*group], columns.map(|column| column[row]));
+                    let row = columns.map(|column| column[row]);
+                    all_fit &= is_weight(row[A - 1]);
+                    S::add(&mut moments[*group], row);
                 }
             }
             Some(mask) => {
                 for row in mask.set_indices() {
-                    S::add(&mut moments[group_indices[row]], columns.map(|column| column[row]));
+                    let group = group_indices[row];
+                    let row = columns.map(|column| column[row]);
+                    all_fit &= is_weight(row[A - 1]);
+                    S::add(&mut moments[group], row);
                 }
             }
         }
-        Ok(())
+        if all_fit { Ok(()) } else { Err(bad_weight(S::WRITTEN).into()) }
     }
 
     fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {

@@ -20,6 +20,13 @@ impl<const A: usize> Rows<A> {
     /// # Errors
     /// `invalid_argument` when a row that takes part has a negative or infinite weight.
     pub(super) fn of(name: &str, arguments: &[ArrayRef], filter: Option<&BooleanArray>) -> Result<Self> {
+        let rows = Self::unchecked(name, arguments, filter)?;
+        rows.check_weights(name)?;
+        Ok(rows)
+    }
+
+    /// The same for a caller that looks at each weight anyway, and refuses one that is none.
+    pub(super) fn unchecked(name: &str, arguments: &[ArrayRef], filter: Option<&BooleanArray>) -> Result<Self> {
         let mut nulls = filter.map(|filter| match filter.nulls() {
             Some(nulls) => NullBuffer::new(filter.values() & nulls.inner()),
             None => NullBuffer::new(filter.values().clone()),
@@ -40,9 +47,7 @@ impl<const A: usize> Rows<A> {
             return Err(internal_datafusion_err!("{name} was called with {} of {A} arguments", arguments.len()));
         }
         let mask = nulls.filter(|nulls| nulls.null_count() > 0).map(NullBuffer::into_inner);
-        let rows = Self { columns, mask };
-        rows.check_weights(name)?;
-        Ok(rows)
+        Ok(Self { columns, mask })
     }
 
     /// The columns, each of the batch's length: rows that are left out hold anything.
@@ -84,7 +89,7 @@ impl<const A: usize> Rows<A> {
 }
 
 #[inline(always)]
-fn is_weight(w: f64) -> bool {
+pub(super) fn is_weight(w: f64) -> bool {
     (0.0..f64::INFINITY).contains(&w)
 }
 

@@ -119,7 +119,10 @@ impl FileTable {
 
     /// How many rows it holds, where the files say so.
     pub(crate) fn rows(&self) -> Option<u64> {
-        self.statistics.num_rows.get_value().and_then(|rows| u64::try_from(*rows).ok())
+        match self.statistics.num_rows {
+            Precision::Exact(rows) => u64::try_from(rows).ok(),
+            Precision::Inexact(_) | Precision::Absent => None,
+        }
     }
 
     async fn learn_statistics(&mut self, before: &Option<Arc<FileTable>>) {

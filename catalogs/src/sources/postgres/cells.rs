@@ -161,8 +161,8 @@ impl Cells {
         Ok(0)
     }
 
-    /// Takes an item of a list, from the bytes of its binary form.
-    fn take_item(&mut self, item: Option<&[u8]>) -> Result<(), CellError> {
+    /// Takes a value from the bytes of its binary form, as they are in a row of COPY and in a list.
+    pub(super) fn take_bytes(&mut self, item: Option<&[u8]>) -> Result<(), CellError> {
         match self {
             Cells::Bool(values) => {
                 values.append_option(item.map(|bytes| fixed::<1>(bytes).map(|[b]| b != 0)).transpose()?)
@@ -255,7 +255,7 @@ impl ListCells {
                 }
                 Err(_) => None,
             };
-            self.items.take_item(item)?;
+            self.items.take_bytes(item)?;
         }
         self.lengths.push(length);
         self.nulls.append_non_null();

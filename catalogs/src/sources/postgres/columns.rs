@@ -94,6 +94,33 @@ impl Column {
         Self { field: Arc::new(field), compare: compare(described, &shape, cast), shape, cast, modifier }
     }
 
+    /// A column that the server computes, which arrives in the shape of its type. None where no shape has that type.
+    pub(super) fn derived(field: &FieldRef, origin: Option<&Column>) -> Option<Self> {
+        let (shape, modifier) = match field.data_type() {
+            DataType::Boolean => (Shape::Bool, -1),
+            DataType::Date32 => (Shape::Date, -1),
+            DataType::Decimal128(precision, scale) if (0..=38).contains(scale) => {
+                let packed = (i32::from(*precision) << 16) | i32::from(*scale);
+                (Shape::Decimal { precision: *precision, scale: *scale }, packed + 4)
+            }
+            DataType::Float32 => (Shape::Float4, -1),
+            DataType::Float64 => (Shape::Float8, -1),
+            DataType::Int16 => (Shape::Int2, -1),
+            DataType::Int32 => (Shape::Int4, -1),
+            DataType::Int64 => (Shape::Int8, -1),
+            DataType::Timestamp(TimeUnit::Microsecond, None) => (Shape::Timestamp, -1),
+            DataType::Timestamp(TimeUnit::Microsecond, Some(zone)) if &**zone == "UTC" => (Shape::TimestampTz, -1),
+            DataType::Utf8 => (Shape::Text, -1),
+            _ => return None,
+        };
+        let compare = match (&shape, origin) {
+            (_, Some(origin)) => origin.compare,
+            (Shape::Text, None) => Compare::Never,
+            (_, None) => Compare::Native,
+        };
+        Some(Self { field: Arc::clone(field), shape, compare, cast: None, modifier })
+    }
+
     /// The column as a name.
     pub(super) fn name(&self) -> String {
         quote::identifier(self.field.name())

@@ -7,7 +7,7 @@ use datafusion::logical_expr::Operator;
 
 use super::columns::{Column, Compare};
 use super::quote;
-use crate::sources::remote::RemoteColumn;
+use crate::sources::remote::{Call, RemoteColumn};
 
 /// The column as the left side of a comparison.
 pub(super) fn operand(column: &Column, op: Operator) -> Option<String> {
@@ -38,6 +38,60 @@ pub(super) fn one_of(column: &Column, values: &[&ScalarValue]) -> Option<String>
 pub(super) fn like(column: &Column, pattern: &str) -> Option<String> {
     match column.compare {
         Compare::Text { utf8: true } => Some(format!("({} LIKE {})", column.name(), typed(pattern, "text")?)),
+        _ => None,
+    }
+}
+
+/// A column whose groups are Arrow's: equal values are the same bytes.
+pub(super) fn key(column: &Column) -> Option<String> {
+    match column.compare {
+        // The two zeros are one group there, and two here.
+        Compare::Native if column.field.data_type().is_floating() => None,
+        Compare::Native | Compare::Text { .. } => Some(column.name()),
+        Compare::Label | Compare::Uuid | Compare::Never => None,
+    }
+}
+
+/// A call of an aggregate function, with a value of exactly `data_type`.
+pub(super) fn aggregate(call: &Call, column: Option<&Column>, data_type: &DataType) -> Option<String> {
+    let Some(column) = column else {
+        return (call.function == "count").then(|| "count(*)".to_owned());
+    };
+    let from = column.field.data_type();
+    let is_widened = call.cast.as_ref().is_none_or(|to| from.is_integer() && to.is_integer());
+    match (call.function.as_str(), call.distinct) {
+        ("count", true) => Some(format!("count(DISTINCT {})", key(column).filter(|_| call.cast.is_none())?)),
+        ("count", false) if is_widened => Some(format!("count({})", column.name())),
+        ("sum", false) if from.is_integer() && is_widened && *data_type == DataType::Int64 => {
+            Some(format!("sum({})::int8", column.name()))
+        }
+        ("sum", false) if call.cast.is_none() => match (from, data_type) {
+            (DataType::Float64, DataType::Float64) => Some(format!("sum({})", column.name())),
+            (DataType::Decimal128(..), DataType::Decimal128(precision, scale)) => {
+                Some(format!("sum({})::numeric({precision},{scale})", column.name()))
+            }
+            _ => None,
+        },
+        ("avg", false) if *data_type == DataType::Float64 => match (from, call.cast.as_ref()) {
+            (DataType::Float64, None) => Some(format!("avg({})", column.name())),
+            (from, Some(DataType::Float64)) if from.is_integer() => Some(format!("avg({}::float8)", column.name())),
+            _ => None,
+        },
+        ("min" | "max", _) if call.cast.is_none() && from == data_type => {
+            let function = &call.function;
+            match column.compare {
+                Compare::Text { utf8: true } => Some(format!("{function}({} COLLATE \"C\")", column.name())),
+                Compare::Native if !from.is_floating() && *from != DataType::Boolean => {
+                    // The function forgets the precision and scale that the column declares.
+                    let cast = match data_type {
+                        DataType::Decimal128(precision, scale) => format!("::numeric({precision},{scale})"),
+                        _ => String::new(),
+                    };
+                    Some(format!("{function}({}){cast}", column.name()))
+                }
+                _ => None,
+            }
+        }
         _ => None,
     }
 }

@@ -27,11 +27,13 @@ pub(super) struct Failure {
     pub(super) is_loss: bool,
     /// The server says that the statement was stopped on request.
     pub(super) is_stopped: bool,
+    /// Somebody else keeps the table locked.
+    pub(super) is_locked: bool,
 }
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self { error, is_loss: false, is_stopped: false }
+        Self { error, is_loss: false, is_stopped: false, is_locked: false }
     }
 }
 
@@ -70,7 +72,7 @@ impl Place {
                 Stage::Network | Stage::Value => self.unreachable(),
             },
         };
-        Failure { error: error.cause(cause), is_loss: false, is_stopped: false }
+        error.cause(cause).into()
     }
 
     /// Nobody answers there.
@@ -97,7 +99,8 @@ impl Place {
             Some(state) => self.rejected(state, limit),
             None => self.unreadable(None),
         };
-        Failure { error: error.cause(cause), is_loss, is_stopped }
+        let is_locked = cause.code() == Some(&SqlState::LOCK_NOT_AVAILABLE);
+        Failure { error: error.cause(cause), is_loss, is_stopped, is_locked }
     }
 
     fn lost(&self) -> Error {

@@ -30,6 +30,9 @@ pub(super) struct Options {
     #[serde(deserialize_with = "text")]
     #[schemars(with = "Option<String>")]
     database: Option<String>,
+    /// How rows are read: `copy` (the wire's binary COPY, decoded here), `connectorx` (its own parser), or `auto` (the
+    /// default): the faster one.
+    driver: Option<Driver>,
     /// The server's name or address; `localhost` unless set. A path is the folder of a Unix socket.
     #[serde(deserialize_with = "text")]
     #[schemars(with = "Option<String>")]
@@ -42,6 +45,11 @@ pub(super) struct Options {
     #[serde(deserialize_with = "count")]
     #[schemars(with = "Option<Amount>")]
     min_pool_size: Option<u32>,
+    /// The most connections that read one large table at the same time, each a part of it in one snapshot; the number of
+    /// processors, at most 4, unless set.
+    #[serde(deserialize_with = "count")]
+    #[schemars(with = "Option<Amount>")]
+    parallel_reads: Option<u32>,
     /// The password.
     #[serde(deserialize_with = "text")]
     #[schemars(with = "Option<String>")]
@@ -81,6 +89,16 @@ pub(super) struct Options {
     user: Option<String>,
 }
 
+/// How rows are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Driver {
+    #[default]
+    Auto,
+    Connectorx,
+    Copy,
+}
+
 /// A number, or text that holds one: a value that came through `${VAR}` may be either.
 #[derive(JsonSchema)]
 #[serde(untagged)]
@@ -96,6 +114,8 @@ pub(super) struct Settings {
     pub(super) host: String,
     pub(super) port: u16,
     pub(super) database: String,
+    pub(super) driver: Driver,
+    pub(super) parallel_reads: u32,
     pub(super) user: String,
     pub(super) password: Option<String>,
     pub(super) schema: String,
@@ -139,6 +159,8 @@ impl Settings {
             password: options.password.filter(|password| !password.is_empty()),
             schema: options.schema.unwrap_or_else(|| "public".to_owned()),
             table: options.table,
+            driver: options.driver.unwrap_or_default(),
+            parallel_reads: options.parallel_reads.unwrap_or_else(processors).max(1),
             tls: options.sslmode.unwrap_or_default(),
             authorities: options.sslrootcert.filter(|path| path != "system").map(|path| root.join(path)),
             connect_timeout: options.connect_timeout.unwrap_or(CONNECT_TIMEOUT),
@@ -178,9 +200,11 @@ impl Options {
         Self {
             connect_timeout: self.connect_timeout.or(other.connect_timeout),
             database: self.database.or(other.database),
+            driver: self.driver.or(other.driver),
             host: self.host.or(other.host),
             max_pool_size: self.max_pool_size.or(other.max_pool_size),
             min_pool_size: self.min_pool_size.or(other.min_pool_size),
+            parallel_reads: self.parallel_reads.or(other.parallel_reads),
             password: self.password.or(other.password),
             port: self.port.or(other.port),
             schema: self.schema.or(other.schema),
@@ -268,6 +292,12 @@ fn decoded(text: &str) -> Result<String, Error> {
     String::from_utf8(bytes).map_err(|_| malformed("url"))
 }
 
+fn processors() -> u32 {
+    const ENOUGH: usize = 4;
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    u32::try_from(processors.min(ENOUGH)).unwrap_or(1)
+}
+
 fn invalid(message: impl Into<String>) -> Error {
     Error::new(Code::InvalidArgument, message)
 }
@@ -275,7 +305,8 @@ fn invalid(message: impl Into<String>) -> Error {
 fn malformed(option: &str) -> Error {
     let expected = match option {
         "connect_timeout" | "statement_timeout" => "seconds, or text such as 500ms, 10s or 1m",
-        "max_pool_size" | "min_pool_size" => "a whole number",
+        "driver" => "one of auto, connectorx, copy",
+        "max_pool_size" | "min_pool_size" | "parallel_reads" => "a whole number",
         "port" => "a number from 1 to 65535",
         "sslmode" => "one of disable, prefer, require, verify-ca, verify-full",
         "url" => "postgres://user:password@host:port/database, with special characters of the password as %xx",

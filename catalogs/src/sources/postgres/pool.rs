@@ -12,13 +12,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use engine::{Code, Error};
-use postgres::{CancelToken, Client, Config};
 use postgres_openssl::MakeTlsConnector;
 use r2d2::{ManageConnection, PooledConnection};
-use r2d2_postgres::PostgresConnectionManager;
+use tokio_postgres::Config;
 
 use super::failure::{Failure, Place};
-use super::options::Settings;
+use super::link::{Canceller, Failed, Link};
+use super::options::{Driver, Settings};
 use super::quote;
 
 /// How long a connection may be silent before the system asks whether the other side still lives.
@@ -55,6 +55,8 @@ pub(super) struct Session {
     pub(super) statement_timeout: Option<Duration>,
     /// When the query that it works for is over in any case.
     pub(super) deadline: Option<Instant>,
+    /// The state of the data that another transaction has exported, and holds.
+    pub(super) snapshot: Option<String>,
 }
 
 impl Session {
@@ -71,8 +73,17 @@ impl Session {
     /// `pg_catalog` alone is searched, as postgres_fdw does it: no object of the database can take the place of an operator or a
     /// type that our SQL names.
     fn begin(&self) -> String {
-        let mut sql = String::from(
-            "BEGIN READ ONLY; SET LOCAL default_transaction_read_only = on; SET LOCAL search_path = pg_catalog, pg_temp; \
+        // Every statement of a read sees one state of the data.
+        let mut sql = String::from("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
+        if let Some(snapshot) = self.snapshot.as_deref().and_then(quote::literal) {
+            sql.push_str("; SET TRANSACTION SNAPSHOT ");
+            sql.push_str(&snapshot);
+            // Whoever wants to change the table waits for the first reader of the snapshot: behind them, this one would wait
+            // for ever.
+            sql.push_str("; SET LOCAL lock_timeout = 1000");
+        }
+        sql.push_str(
+            "; SET LOCAL default_transaction_read_only = on; SET LOCAL search_path = pg_catalog, pg_temp; \
              SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO'; SET LOCAL IntervalStyle = 'postgres'; \
              SET LOCAL extra_float_digits = 1; SET LOCAL bytea_output = 'hex'",
         );
@@ -117,15 +128,31 @@ impl Pool {
     /// A connection in a new read-only transaction. It waits for a free one as long as it may take to connect.
     pub(super) fn begin(self: &Arc<Self>, session: &Session) -> Result<Lease, Failure> {
         let opened = self.opened()?;
-        let Ok(place) = opened.pool.get_timeout(self.settings.connect_timeout) else {
-            return Err(self.place.busy(self.settings.max_pool_size).into());
-        };
+        match opened.pool.get_timeout(self.settings.connect_timeout) {
+            Ok(place) => self.begin_at(place, opened.tls, session),
+            Err(_) => Err(self.place.busy(self.settings.max_pool_size).into()),
+        }
+    }
+
+    /// The same for a reader that can do without: None where no connection is free right now.
+    pub(super) fn begin_if_free(self: &Arc<Self>, session: &Session) -> Option<Lease> {
+        let opened = self.opened().ok()?;
+        let place = opened.pool.try_get()?;
+        self.begin_at(place, opened.tls, session).ok()
+    }
+
+    fn begin_at(
+        self: &Arc<Self>,
+        place: PooledConnection<Places>,
+        tls: MakeTlsConnector,
+        session: &Session,
+    ) -> Result<Lease, Failure> {
         self.counts.leased.fetch_add(1, Ordering::Relaxed);
-        let mut lease = Lease { place, tls: opened.tls, counts: Arc::clone(&self.counts) };
+        let mut lease = Lease { place, tls, counts: Arc::clone(&self.counts) };
         lease.place.is_clean = false;
         let sql = session.begin();
-        if let Some(client) = &mut lease.place.client {
-            match client.batch_execute(&sql) {
+        if let Some(link) = &mut lease.place.link {
+            match link.batch_execute(&sql) {
                 Ok(()) => return Ok(lease),
                 // The server went away while nobody looked: a new connection tells whether it is back.
                 Err(cause) => match self.place.failed(cause, None) {
@@ -134,9 +161,11 @@ impl Pool {
                 },
             }
         }
-        lease.place.open(&self.counts).map_err(|cause| self.place.refused(cause))?;
-        let client = lease.client()?;
-        client.batch_execute(&sql).map_err(|cause| self.place.failed(cause, None))?;
+        lease.place.open(&self.counts).map_err(|cause| match cause {
+            Failed::Postgres(cause) => self.place.refused(cause),
+            Failed::System(cause) => self.place.without_thread(cause).into(),
+        })?;
+        lease.link()?.batch_execute(&sql).map_err(|cause| self.place.failed(cause, None))?;
         self.warm_once();
         Ok(lease)
     }
@@ -148,7 +177,7 @@ impl Pool {
         }
         let settings = &self.settings;
         let tls = settings.tls.connector(settings.authorities.as_deref())?;
-        let manager = Places(Arc::new(PostgresConnectionManager::new(config(settings), tls.clone())));
+        let manager = Places(Arc::new(Target { driver: settings.driver, config: config(settings), tls: tls.clone() }));
         let pool = r2d2::Pool::builder()
             .max_size(settings.max_pool_size)
             .min_idle(Some(0))
@@ -204,8 +233,6 @@ fn config(settings: &Settings) -> Config {
     if let Some(password) = &settings.password {
         config.password(password);
     }
-    // The server's notices are of no use to a reader, and may quote data: the default prints them to the log.
-    config.notice_callback(|_| {});
     config
 }
 
@@ -217,23 +244,23 @@ pub(super) struct Lease {
 }
 
 impl Lease {
-    pub(super) fn client(&mut self) -> Result<&mut Client, Error> {
+    pub(super) fn link(&mut self) -> Result<&mut Link, Error> {
         self.place
-            .client
+            .link
             .as_mut()
             .ok_or_else(|| Error::new(Code::Internal, "A connection was closed while it was in use."))
     }
 
     /// What stops the statement that runs on this connection, from another thread.
     pub(super) fn canceller(&mut self) -> Result<Canceller, Error> {
-        let token = self.client()?.cancel_token();
-        Ok(Canceller { token, tls: self.tls.clone() })
+        let tls = self.tls.clone();
+        Ok(self.link()?.canceller(tls))
     }
 
     /// Ends the transaction and gives the connection back. A lease that is dropped instead closes its connection.
     pub(super) fn finish(mut self) {
-        if let Some(client) = &mut self.place.client {
-            self.place.is_clean = client.batch_execute("ROLLBACK").is_ok();
+        if let Some(link) = &mut self.place.link {
+            self.place.is_clean = link.batch_execute("ROLLBACK").is_ok();
         }
     }
 }
@@ -244,36 +271,29 @@ impl Drop for Lease {
     }
 }
 
-/// Stops one statement in the server.
-pub(super) struct Canceller {
-    token: CancelToken,
+/// Where a source's connections go.
+struct Target {
+    driver: Driver,
+    config: Config,
     tls: MakeTlsConnector,
 }
 
-impl Canceller {
-    /// Asks the server to stop; it connects anew to do so, and blocks.
-    pub(super) fn cancel(self) {
-        if let Err(error) = self.token.cancel_query(self.tls) {
-            tracing::debug!(%error, "a statement could not be cancelled in its source");
-        }
-    }
-}
-
 /// Makes places for connections. It connects to nothing by itself.
-struct Places(Arc<PostgresConnectionManager<MakeTlsConnector>>);
+struct Places(Arc<Target>);
 
 /// A place for a connection.
 struct Slot {
-    manager: Arc<PostgresConnectionManager<MakeTlsConnector>>,
-    client: Option<Client>,
+    target: Arc<Target>,
+    link: Option<Link>,
     /// Whether the connection is outside of any transaction, with nothing left to read.
     is_clean: bool,
     counts: Option<Arc<Counts>>,
 }
 
 impl Slot {
-    fn open(&mut self, counts: &Arc<Counts>) -> Result<(), postgres::Error> {
-        self.client = Some(self.manager.connect()?);
+    fn open(&mut self, counts: &Arc<Counts>) -> Result<(), Failed> {
+        let Target { driver, config, tls } = &*self.target;
+        self.link = Some(Link::open(*driver, config, tls.clone())?);
         counts.open.fetch_add(1, Ordering::Relaxed);
         self.counts = Some(Arc::clone(counts));
         Ok(())
@@ -283,16 +303,15 @@ impl Slot {
         if let Some(counts) = self.counts.take() {
             counts.open.fetch_sub(1, Ordering::Relaxed);
         }
-        let Some(client) = self.client.take() else { return };
+        let Some(link) = self.link.take() else { return };
         // The driver blocks while it says goodbye, and panics if it does so on an async worker.
         if tokio::runtime::Handle::try_current().is_ok() {
-            if let Err(error) =
-                thread::Builder::new().name("weft-postgres-close".to_owned()).spawn(move || drop(client))
+            if let Err(error) = thread::Builder::new().name("weft-postgres-close".to_owned()).spawn(move || drop(link))
             {
                 tracing::warn!(%error, "no thread to close a connection");
             }
         } else {
-            drop(client);
+            drop(link);
         }
     }
 }
@@ -308,7 +327,7 @@ impl ManageConnection for Places {
     type Error = postgres::Error;
 
     fn connect(&self) -> Result<Slot, postgres::Error> {
-        Ok(Slot { manager: Arc::clone(&self.0), client: None, is_clean: true, counts: None })
+        Ok(Slot { target: Arc::clone(&self.0), link: None, is_clean: true, counts: None })
     }
 
     fn is_valid(&self, _: &mut Slot) -> Result<(), postgres::Error> {
@@ -316,6 +335,6 @@ impl ManageConnection for Places {
     }
 
     fn has_broken(&self, slot: &mut Slot) -> bool {
-        !slot.is_clean || slot.client.as_ref().is_none_or(Client::is_closed)
+        !slot.is_clean || slot.link.as_ref().is_none_or(Link::is_closed)
     }
 }

@@ -69,11 +69,15 @@ impl Listings {
 
     /// Reads the relations of `schema` and remembers them. It blocks.
     pub(super) fn read(&self, pool: &Arc<Pool>, schema: &str) -> Result<Listing, Failure> {
-        let session = Session { application_name: "weft".to_owned(), statement_timeout: Some(LISTING_TIMEOUT), deadline: None };
+        let session = Session {
+            application_name: "weft".to_owned(),
+            statement_timeout: Some(LISTING_TIMEOUT),
+            ..Session::default()
+        };
         let place = pool.place();
         let mut lease = pool.begin(&session)?;
         let failed = |cause| place.failed(cause, session.statement_timeout);
-        let rows = lease.client()?.query(RELATIONS, &[&schema]).map_err(failed)?;
+        let rows = lease.link()?.query(RELATIONS, &[&schema]).map_err(failed)?;
         lease.finish();
         let relations = relations(schema, &rows).map_err(failed)?;
         let listing = Listing { read_at: Instant::now(), relations: relations.into() };
@@ -143,6 +147,7 @@ fn relations(schema: &str, rows: &[Row]) -> Result<Vec<Arc<Relation>>, postgres:
             name: first.try_get("name")?,
             kind: if is_view { TableKind::View } else { TableKind::Table },
             comment: first.try_get("comment")?,
+            is_paged: matches!(kind, "r" | "m"),
             row_estimate: rows.filter(|rows| *rows >= 0.0 && kind != "v").map(|rows| rows as u64),
             columns: columns.into(),
         }));

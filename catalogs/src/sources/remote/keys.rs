@@ -42,12 +42,14 @@ fn condition<R: Remote>(filter: &Arc<dyn PhysicalExpr>, columns: &[R::Column]) -
     if let Some(case) = filter.downcast_ref::<CaseExpr>() {
         // One branch for each partition of the join's build side: a row may be in any of them.
         let branches = case.when_then_expr().iter().map(|(_, then)| then).chain(case.else_expr());
-        let branches: Option<Vec<String>> = branches
-            .filter(|branch| !is_false(branch))
-            .map(|branch| condition::<R>(branch, columns))
-            .collect();
+        let branches: Option<Vec<String>> =
+            branches.filter(|branch| !is_false(branch)).map(|branch| condition::<R>(branch, columns)).collect();
         let branches = branches?;
-        return Some(if branches.is_empty() { constant(false).to_owned() } else { format!("({})", branches.join(" OR ")) });
+        return Some(if branches.is_empty() {
+            constant(false).to_owned()
+        } else {
+            format!("({})", branches.join(" OR "))
+        });
     }
     if let Some(not_null) = filter.downcast_ref::<IsNotNullExpr>() {
         return Some(format!("({} IS NOT NULL)", target(not_null.arg(), columns)?.selected()));
@@ -63,12 +65,10 @@ fn is_false(filter: &Arc<dyn PhysicalExpr>) -> bool {
 
 fn binary_condition<R: Remote>(binary: &BinaryExpr, columns: &[R::Column]) -> Option<String> {
     match binary.op() {
-        Operator::And => {
-            match (condition::<R>(binary.left(), columns), condition::<R>(binary.right(), columns)) {
-                (Some(left), Some(right)) => Some(format!("({left} AND {right})")),
-                (left, right) => left.or(right),
-            }
-        }
+        Operator::And => match (condition::<R>(binary.left(), columns), condition::<R>(binary.right(), columns)) {
+            (Some(left), Some(right)) => Some(format!("({left} AND {right})")),
+            (left, right) => left.or(right),
+        },
         Operator::Or => Some(format!(
             "({} OR {})",
             condition::<R>(binary.left(), columns)?,
@@ -108,10 +108,8 @@ fn in_list<R: Remote>(list: &InListExpr, columns: &[R::Column]) -> Option<String
         .enumerate()
         .filter_map(|(at, part)| {
             let column = target(part, columns)?;
-            let parts: Option<Vec<ScalarValue>> = rows
-                .iter()
-                .map(|fields| ScalarValue::try_from_array(fields.columns().get(at)?, 0).ok())
-                .collect();
+            let parts: Option<Vec<ScalarValue>> =
+                rows.iter().map(|fields| ScalarValue::try_from_array(fields.columns().get(at)?, 0).ok()).collect();
             one_of::<R>(column, &parts?.iter().collect::<Vec<_>>())
         })
         .collect();
@@ -148,14 +146,10 @@ fn target<'a, C: RemoteColumn>(expression: &Arc<dyn PhysicalExpr>, columns: &'a 
 
 /// Whether a cast loses nothing, so that a comparison can be undone through it.
 fn keeps_values(from: &DataType, to: &DataType) -> bool {
-    let is_text = |data_type: &DataType| {
-        matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
-    };
+    let is_text = |data_type: &DataType| matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
     from == to
         || (is_text(from) && is_text(to))
-        || (from.is_signed_integer()
-            && to.is_signed_integer()
-            && from.primitive_width() <= to.primitive_width())
+        || (from.is_signed_integer() && to.is_signed_integer() && from.primitive_width() <= to.primitive_width())
 }
 
 /// The value in the column's own type. None where it has no place there.

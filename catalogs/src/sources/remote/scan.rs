@@ -46,12 +46,7 @@ pub(super) struct RemoteExec {
 }
 
 impl RemoteExec {
-    pub(super) fn new<R: Remote>(
-        remote: Arc<R>,
-        question: Question<R>,
-        table: String,
-        statistics: Statistics,
-    ) -> Self {
+    pub(super) fn new<R: Remote>(remote: Arc<R>, question: Question<R>, table: String, statistics: Statistics) -> Self {
         let properties = PlanProperties::new(
             EquivalenceProperties::new(Arc::clone(&question.schema)),
             Partitioning::UnknownPartitioning(1),
@@ -82,10 +77,7 @@ impl RemoteExec {
 
 impl fmt::Debug for RemoteExec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RemoteExec")
-            .field("table", &self.table)
-            .field("sql", &self.asked.sql())
-            .finish_non_exhaustive()
+        f.debug_struct("RemoteExec").field("table", &self.table).field("sql", &self.asked.sql()).finish_non_exhaustive()
     }
 }
 
@@ -160,8 +152,7 @@ impl ExecutionPlan for RemoteExec {
         if phase != FilterPushdownPhase::Post || !self.asked.takes_filters() {
             return Ok(propagation);
         }
-        let more: Vec<_> =
-            result.parent_filters.into_iter().map(|parent| parent.filter).filter(is_dynamic).collect();
+        let more: Vec<_> = result.parent_filters.into_iter().map(|parent| parent.filter).filter(is_dynamic).collect();
         if more.is_empty() {
             return Ok(propagation);
         }
@@ -245,7 +236,7 @@ impl<R: Remote> Asked for Ask<R> {
         metrics: BaselineMetrics,
     ) -> SendableRecordBatchStream {
         let more = filters.iter().filter_map(|filter| keys::sql::<R>(filter, &self.question.columns));
-        self.remote.read(self.question.with_conditions(more), context, metrics)
+        self.remote.read(self.question.clone().with_conditions(more), context, metrics)
     }
 }
 

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use datafusion::common::Result;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
-use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::joins::HashJoinExec;
@@ -30,8 +29,8 @@ impl PhysicalOptimizerRule for MarkAwaited {
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
         let mut ids = HashSet::new();
         plan.apply(|node| {
-            if let Some(join) = node.downcast_ref::<HashJoinExec>() {
-                ids.extend(join.dynamic_filter_expr().and_then(|filter| filter.expression_id()));
+            if node.is::<HashJoinExec>() {
+                ids.extend(node.dynamic_expressions_produced().iter().filter_map(|filter| filter.expression_id()));
             }
             Ok(TreeNodeRecursion::Continue)
         })?;

@@ -1,0 +1,110 @@
+"""PostgreSQL next to Parquet, in process on both sides, against DuckDB with its postgres_scanner.
+
+Reads of whole tables by each driver, joins that need a few rows of a large table, a grouping, and the 22 queries of TPC-H with five
+tables in PostgreSQL. TPC-H at scale factor 1.
+"""
+
+import subprocess
+import time
+
+import bench_tpch
+from database import duckdb_with_postgres, load, postgres, psql
+from embedded import embedded
+from measure import Figure, tpch
+
+IN_DATABASE = ["customer", "nation", "orders", "region", "supplier"]
+ONE_CUSTOMER = "o_custkey = 7"
+SELECTIVE = {
+    "one customer": (ONE_CUSTOMER, 0.1),
+    "1,000 customers": ("o_custkey <= 1000", 0.3),
+    "one week": ("o_orderdate BETWEEN DATE '1995-03-01' AND DATE '1995-03-07'", 0.3),
+}
+
+
+def turns(runs, ours, theirs):
+    """The best seconds of each side, in turns."""
+    ours(), theirs()
+    pairs = [(ours(), theirs()) for _ in range(runs)]
+    return min(pair[0] for pair in pairs), min(pair[1] for pair in pairs)
+
+
+def seconds_of(duck, sql):
+    def run():
+        began = time.perf_counter()
+        duck.sql(sql).to_arrow_table()
+        return time.perf_counter() - began
+
+    return run
+
+
+def psql_seconds(url, sql):
+    """What psql needs for the statement itself, best of five."""
+    times = []
+    for _ in range(5):
+        out = subprocess.run(["psql", url, "-q", "-c", "\\timing on", "-c", sql], check=True, capture_output=True, text=True)
+        times.append(float(out.stdout.rsplit("Time: ", 1)[1].split()[0]) / 1e3)
+    return min(times)
+
+
+def figure(name, ours, theirs, bound):
+    return Figure(name, ours / theirs, "x", bound, f"weft {ours * 1e3:.1f} ms, DuckDB {theirs * 1e3:.1f} ms")
+
+
+def scans(args, engine, duck):
+    for table in ("orders", "lineitem"):
+        ours = {}
+        for driver in ("copy", "connectorx"):
+            name = table if driver == "copy" else f"{table}_{driver}"
+            sql = f"SELECT * FROM {name}"
+            ours[driver], theirs = turns(args.runs, lambda: engine.seconds(sql), seconds_of(duck, f"SELECT * FROM pg.{table}"))
+        yield figure(f"pg-scan {table}, ratio to DuckDB", ours["copy"], theirs, 0.9)
+        print(f"   driver connectorx: {ours['connectorx'] * 1e3:.0f} ms, {ours['connectorx'] / ours['copy']:.2f} of copy's", flush=True)
+
+
+def selective(args, engine, duck, orders):
+    for name, (condition, bound) in SELECTIVE.items():
+        sql = (
+            "SELECT count(*), sum(l_extendedprice) FROM {lineitem} JOIN {orders} ON l_orderkey = o_orderkey WHERE "
+            + condition
+        )
+        ours_sql = sql.format(lineitem="lineitem", orders="orders_file")
+        theirs_sql = sql.format(lineitem="pg.lineitem", orders=f"'{orders}'")
+        bench_tpch.same([tuple(row.values()) for row in engine.rows(ours_sql).to_pylist()], duck.sql(theirs_sql).fetchall())
+        ours, theirs = turns(args.runs, lambda: engine.seconds(ours_sql), seconds_of(duck, theirs_sql))
+        yield figure(f"selective-join, {name}, ratio to DuckDB", ours, theirs, bound)
+
+
+def aggregate(engine, url):
+    sql = "SELECT o_orderpriority, count(*), sum(o_totalprice), max(o_orderdate) FROM orders GROUP BY o_orderpriority"
+    engine.seconds(sql)
+    ours, theirs = min(engine.seconds(sql) for _ in range(5)), psql_seconds(url, sql)
+    detail = f"weft {ours * 1e3:.1f} ms, the same SQL in psql {theirs * 1e3:.1f} ms"
+    yield Figure("pg-aggregate, more than psql", (ours - theirs) * 1e3, "ms", 10, detail)
+
+
+def federated(args, url, paths):
+    where = {table: f"{url}?table=public.{table}" if table in IN_DATABASE else path for table, path in paths.items()}
+    duck = duckdb_with_postgres(url)
+    for table, path in paths.items():
+        duck.sql(f"CREATE VIEW {table} AS SELECT * FROM " + (f"pg.{table}" if table in IN_DATABASE else f"'{path}'"))
+    with embedded(args.weft, *(f"{table}={at}" for table, at in where.items())) as engine:
+        mean, total, detail = bench_tpch.compare(args, engine, duck, "tpch-federated")
+    yield Figure("TPC-H, five tables in PostgreSQL, geometric mean of ratios to DuckDB", mean, "x", 0.6, detail)
+
+
+def run(args):
+    paths = dict(zip(bench_tpch.TABLES, tpch(args.data, *bench_tpch.TABLES), strict=True))
+    with postgres() as url:
+        load(url, args.data, *IN_DATABASE, "lineitem")
+        psql(url, "CREATE INDEX ON lineitem (l_orderkey)")
+        duck = duckdb_with_postgres(url)
+        tables = {table: f"{url}?table=public.{table}" for table in ("orders", "lineitem")}
+        slow = {f"{table}_connectorx": f"{at}&driver=connectorx" for table, at in tables.items()}
+        named = {**tables, **slow, "orders_file": paths["orders"]}
+        with embedded(args.weft, *(f"{name}={at}" for name, at in named.items())) as engine:
+            yield from selective(args, engine, duck, paths["orders"])
+            yield from aggregate(engine, url)
+            before = engine.peak_memory()
+            yield from scans(args, engine, duck)
+            print(f"   peak memory {before:.0f} MB before the scans, {engine.peak_memory():.0f} MB after", flush=True)
+        yield from federated(args, url, paths)

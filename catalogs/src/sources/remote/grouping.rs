@@ -1,0 +1,145 @@
+//! Aggregates in the database: GROUP BY over one table, where every key and every function means the same there.
+//!
+//! It is the last change to a logical plan, after the verifier: an aggregate over a scan becomes a scan of the groups. An aggregate over a
+//! policy's barrier stays here, since the barrier is no scan.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, FieldRef};
+use datafusion::common::tree_node::{Transformed, TransformedResult};
+use datafusion::common::{Column, Result};
+use datafusion::datasource::{provider_as_source, source_as_provider};
+use datafusion::logical_expr::expr::{AggregateFunction, Alias, Cast};
+use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, LogicalPlanBuilder, TableScan};
+
+use super::question::Question;
+use super::table::RemoteTable;
+use super::{Remote, RemoteColumn, predicate};
+
+/// What an aggregate asks of one table, by the names of the table's columns.
+#[derive(Debug)]
+pub(super) struct Grouping<'a> {
+    filters: &'a [Expr],
+    /// Columns to group by, with the fields that they become.
+    pub(super) keys: Vec<(String, FieldRef)>,
+    calls: Vec<(Call, FieldRef)>,
+}
+
+/// One call of an aggregate function.
+#[derive(Debug, Clone)]
+pub(crate) struct Call {
+    /// The function's name.
+    pub(crate) function: String,
+    /// The column that it is called with; None of `count(*)`.
+    column: Option<String>,
+    /// The type that the column is brought to before the call, where that is another one.
+    pub(crate) cast: Option<DataType>,
+    /// Whether each value counts once.
+    pub(crate) distinct: bool,
+}
+
+/// Moves the aggregates of `plan` into the databases that can do them.
+pub(crate) fn push_aggregates(plan: LogicalPlan) -> Result<LogicalPlan> {
+    plan.transform_up_with_subqueries(|node| {
+        let LogicalPlan::Aggregate(aggregate) = &node else { return Ok(Transformed::no(node)) };
+        match pushed(aggregate)? {
+            Some(plan) => Ok(Transformed::yes(plan)),
+            None => Ok(Transformed::no(node)),
+        }
+    })
+    .data()
+}
+
+fn pushed(aggregate: &Aggregate) -> Result<Option<LogicalPlan>> {
+    let LogicalPlan::TableScan(scan) = &*aggregate.input else { return Ok(None) };
+    let Ok(provider) = source_as_provider(&scan.source) else { return Ok(None) };
+    let Some(table) = provider.downcast_ref::<RemoteTable>() else { return Ok(None) };
+    let Some(grouping) = grouping(aggregate, scan) else { return Ok(None) };
+    let Some(groups) = table.grouped(&grouping) else { return Ok(None) };
+    let scan = LogicalPlanBuilder::scan(scan.table_name.clone(), provider_as_source(Arc::new(groups)), None)?;
+    // The plan above knows the columns by the names that the aggregate gave them.
+    let columns = scan.schema().columns();
+    let named = columns
+        .into_iter()
+        .zip(aggregate.schema.iter())
+        .map(|(column, (qualifier, field))| Expr::Column(column).alias_qualified(qualifier.cloned(), field.name()));
+    Ok(Some(scan.project(named)?.build()?))
+}
+
+fn grouping<'a>(aggregate: &Aggregate, scan: &'a TableScan) -> Option<Grouping<'a>> {
+    if scan.fetch.is_some() {
+        return None;
+    }
+    let mut fields = aggregate
+        .schema
+        .fields()
+        .iter()
+        .enumerate()
+        .map(|(at, field)| Arc::new(Field::new(format!("c{at}"), field.data_type().clone(), field.is_nullable())));
+    let mut keys = Vec::with_capacity(aggregate.group_expr.len());
+    for key in &aggregate.group_expr {
+        let Expr::Column(Column { name, .. }) = key else { return None };
+        keys.push((name.clone(), fields.next()?));
+    }
+    let mut calls = Vec::with_capacity(aggregate.aggr_expr.len());
+    for call in &aggregate.aggr_expr {
+        calls.push((self::call(call)?, fields.next()?));
+    }
+    Some(Grouping { filters: &scan.filters, keys, calls })
+}
+
+fn call(expression: &Expr) -> Option<Call> {
+    let AggregateFunction { func, params } = match expression {
+        Expr::AggregateFunction(function) => function,
+        Expr::Alias(Alias { expr, .. }) => match &**expr {
+            Expr::AggregateFunction(function) => function,
+            _ => return None,
+        },
+        _ => return None,
+    };
+    if params.filter.is_some() || !params.order_by.is_empty() || params.null_treatment.is_some() {
+        return None;
+    }
+    let [argument] = params.args.as_slice() else { return None };
+    let (column, cast) = match argument {
+        Expr::Literal(value, _) if !value.is_null() && func.name() == "count" && !params.distinct => (None, None),
+        Expr::Column(Column { name, .. }) => (Some(name.clone()), None),
+        Expr::Cast(Cast { expr, field }) => match &**expr {
+            Expr::Column(Column { name, .. }) => (Some(name.clone()), Some(field.data_type().clone())),
+            _ => return None,
+        },
+        _ => return None,
+    };
+    Some(Call { function: func.name().to_owned(), column, cast, distinct: params.distinct })
+}
+
+/// The question for the groups. Its columns are called `c0`, `c1`, .. in the order of the aggregate's own.
+pub(super) fn question<R: Remote>(table: &Question<R>, grouping: &Grouping<'_>) -> Option<Question<R>> {
+    let find = |name: &String| table.columns.iter().find(|column| column.field().name() == name);
+    let mut selected = Vec::new();
+    let mut columns = Vec::new();
+    let mut keys = Vec::new();
+    for (name, field) in &grouping.keys {
+        let origin = find(name)?;
+        let key = R::key(origin)?;
+        selected.push(format!("{key} AS {}", R::identifier(field.name())));
+        columns.push(R::derived(field, Some(origin))?);
+        keys.push(key);
+    }
+    for (call, field) in &grouping.calls {
+        let origin = match &call.column {
+            Some(name) => Some(find(name)?),
+            None => None,
+        };
+        let value = R::aggregate(call, origin, field.data_type())?;
+        selected.push(format!("{value} AS {}", R::identifier(field.name())));
+        let keeps_values = matches!(call.function.as_str(), "min" | "max");
+        columns.push(R::derived(field, origin.filter(|_| keeps_values))?);
+    }
+    let conditions: Option<Vec<String>> =
+        grouping.filters.iter().map(|filter| predicate::<R>(filter, &table.columns)).collect();
+    let rows = table.clone().with_conditions(conditions?);
+    let by = if keys.is_empty() { String::new() } else { format!(" GROUP BY {}", keys.join(", ")) };
+    let from = format!("(SELECT {} {}{by}) AS grouped", selected.join(", "), rows.tail());
+    Some(Question::of_select(from, columns.into()))
+}

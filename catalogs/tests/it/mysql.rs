@@ -1,0 +1,112 @@
+//! The kind `mysql` against a real server, which is MariaDB's: types, pushdown, failures, cancelling, pools.
+
+mod column_types;
+mod failures;
+mod pushdown;
+mod running;
+mod server;
+mod tls;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use catalogs::{Connect, Scope, Source};
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::prelude::SessionContext;
+use engine::{Code, Error, TableProviderRef};
+use futures::StreamExt;
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+
+pub(crate) use server::Server;
+
+use crate::contract::{Expected, contract};
+
+/// A source on a server's database `bank`, with further options.
+pub(crate) fn source(server: &Server, more: Value) -> Arc<dyn Source> {
+    try_source(server, more).expect("the options are valid")
+}
+
+fn try_source(server: &Server, more: Value) -> Result<Arc<dyn Source>, Error> {
+    let mut options = json!({
+        "host": "localhost", "port": server.port, "database": "bank", "user": "weft",
+        "password": server::PASSWORD, "sslmode": "disable",
+    });
+    if let (Value::Object(options), Value::Object(more)) = (&mut options, more) {
+        options.extend(more);
+    }
+    let kind = catalogs::sources::kind("mariadb").expect("the kind is listed");
+    kind.connect(Connect { id: "bank".to_owned(), options, root: PathBuf::from("/nowhere") })
+}
+
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime")
+}
+
+async fn open(source: &Arc<dyn Source>, table: &str) -> Result<TableProviderRef, Error> {
+    let table = source.open(&Scope::default(), "bank", table).await?;
+    Ok(table.expect("the table is there"))
+}
+
+/// The stream of a query over tables of the database `bank`.
+#[expect(clippy::disallowed_methods, reason = "a scan is tested by itself, without the path above it")]
+async fn stream(source: &Arc<dyn Source>, tables: &[&str], sql: &str) -> Result<SendableRecordBatchStream, Error> {
+    let context = SessionContext::new();
+    for table in tables {
+        context.register_table(format!("\"{}\"", table.replace('"', "\"\"")), open(source, table).await?)?;
+    }
+    Ok(context.sql(sql).await?.execute_stream().await?)
+}
+
+/// The rows of a query over tables of the database `bank`.
+async fn query(source: &Arc<dyn Source>, tables: &[&str], sql: &str) -> Result<Vec<RecordBatch>, Error> {
+    let mut stream = stream(source, tables, sql).await?;
+    let mut batches = Vec::new();
+    while let Some(batch) = stream.next().await {
+        batches.push(batch?);
+    }
+    Ok(batches)
+}
+
+/// Each row as its values in text, joined by `|`; NULL is `~`.
+fn lines(batches: &[RecordBatch]) -> Vec<String> {
+    let options = FormatOptions::new().with_null("~");
+    let mut lines = Vec::new();
+    for batch in batches {
+        let columns: Vec<ArrayFormatter<'_>> = batch
+            .columns()
+            .iter()
+            .map(|column| ArrayFormatter::try_new(column.as_ref(), &options).expect("it can be shown"))
+            .collect();
+        for row in 0..batch.num_rows() {
+            let cells: Vec<String> = columns.iter().map(|column| column.value(row).to_string()).collect();
+            lines.push(cells.join("|"));
+        }
+    }
+    lines
+}
+
+fn count(batches: &[RecordBatch]) -> usize {
+    batches.iter().map(RecordBatch::num_rows).sum()
+}
+
+#[test]
+fn mysql_keeps_the_contract() {
+    let Some(server) = Server::start() else { return };
+    server.sql(
+        "CREATE TABLE people (id int, name varchar(40), score double);
+         INSERT INTO people VALUES (1, 'Ann', 1.5), (2, 'Bob', NULL), (3, NULL, 2.5), (4, 'Dée', 4.5), (5, 'E, \"e\"', NULL);
+         CREATE TABLE empty LIKE people;
+         CREATE TABLE broken (id int, day date); INSERT INTO broken VALUES (1, '0000-00-00')",
+    );
+    let expected = Expected {
+        scope: Scope::default(),
+        schema: "bank",
+        tables: &["broken", "empty", "people"],
+        broken: Some(("broken", Code::DataInvalid)),
+        secrets: &[server::PASSWORD],
+    };
+    runtime().block_on(contract(source(&server, json!({})).as_ref(), &expected));
+}

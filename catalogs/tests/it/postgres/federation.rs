@@ -1,0 +1,209 @@
+//! What the whole engine asks of PostgreSQL: the keys of joins, aggregates, and large tables in parts.
+
+use std::fs;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use catalogs::{Home, Registry};
+use engine::{Engine, Error, Principal, Query};
+use futures::TryStreamExt;
+use serde_json::json;
+use tokio::runtime::Runtime;
+
+use super::server::{PASSWORD, Server};
+use super::{lines, query, runtime, source};
+use crate::folder::Folder;
+
+/// An engine over the server's database as dataset `bank`, and over `small.csv` as dataset `files`.
+struct Asked {
+    engine: Engine,
+    runtime: Runtime,
+    _folder: Folder,
+}
+
+impl Asked {
+    fn new(server: &Server, options: &str, small: &str) -> Self {
+        let folder = Folder::new()
+            .file("data/small.csv", small)
+            .file(
+                "datasets/bank.yaml",
+                format!(
+                    "dataset:\n  id: bank\n  name: Bank\ndatabase:\n  type: postgres\n  connection:\n    host: localhost\n    \
+                     port: {}\n    database: postgres\n    user: postgres\n    sslmode: disable\n    password: \"{PASSWORD}\"\n{options}",
+                    server.port
+                ),
+            )
+            .file(
+                "datasets/files.yaml",
+                "dataset:\n  id: files\n  name: Files\ndatabase:\n  type: csv\n  connection:\n    path: data\n",
+            );
+        let home = Home::load(folder.path(), &|_| None).unwrap();
+        let engine = Engine::builder(Registry::new(&home)).build().unwrap();
+        Self { engine, runtime: runtime(), _folder: folder }
+    }
+
+    fn ask(&self, sql: &str) -> Vec<String> {
+        self.try_ask(sql).unwrap()
+    }
+
+    fn try_ask(&self, sql: &str) -> Result<Vec<String>, Error> {
+        self.runtime.block_on(async {
+            let stream = self.engine.query(&Principal::local(), Query::new(sql)).await?;
+            let batches: Vec<RecordBatch> = stream.try_collect().await?;
+            Ok(lines(&batches))
+        })
+    }
+
+    /// The SQL of each scan of PostgreSQL in the plan.
+    fn sent(&self, sql: &str) -> Vec<String> {
+        let plan = self.ask(&format!("EXPLAIN {sql}")).join("\n");
+        plan.lines().filter_map(|line| Some(line.split_once(", sql=")?.1.to_owned())).collect()
+    }
+}
+
+const LOGGED: &str = "log_statement = 'all'";
+
+/// The COPY statements of reads of `table`, as the server logged them.
+fn copies(server: &Server, table: &str) -> Vec<String> {
+    let log = fs::read_to_string(server.path("log")).unwrap();
+    log.lines().filter(|line| line.contains("COPY (SELECT") && line.contains(table)).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_keys_of_a_join_go_to_the_server() {
+    let Some(server) = Server::start_with(LOGGED) else { return };
+    server.sql(
+        "CREATE TABLE large AS SELECT n AS id, n % 7 AS part, 'name ' || n AS name FROM generate_series(1, 50000) n;
+         ALTER TABLE large ADD PRIMARY KEY (id); ANALYZE large",
+    );
+    let small = "id,part\n7,0\n49999,5\n123,4\n999999,1\n";
+    for driver in ["copy", "connectorx"] {
+        let asked = Asked::new(&server, &format!("    driver: {driver}\n"), small);
+        let joined = asked.ask("SELECT l.id, l.name FROM bank.large l JOIN files.small s ON l.id = s.id ORDER BY l.id");
+        assert_eq!(joined, ["7|name 7", "123|name 123", "49999|name 49999"], "{driver}");
+        let last = copies(&server, "large").pop().unwrap();
+        assert!(last.contains("= ANY('{\"7\",\"123\",\"49999\",\"999999\"}'::int4[])"), "{last}");
+
+        // Two keys: each column among its own.
+        let joined = asked
+            .ask("SELECT l.id FROM bank.large l JOIN files.small s ON l.id = s.id AND l.part = s.part ORDER BY l.id");
+        assert_eq!(joined, ["7", "123", "49999"], "{driver}");
+        // A semi-join, and an anti-join, which needs the rows that match nothing.
+        let kept = asked.ask("SELECT count(*) FROM bank.large WHERE id IN (SELECT id FROM files.small)");
+        assert_eq!(kept, ["3"]);
+        let kept = asked.ask("SELECT count(*) FROM bank.large WHERE id NOT IN (SELECT id FROM files.small)");
+        assert_eq!(kept, ["49997"]);
+        let all = asked.ask("SELECT count(*) FROM files.small s LEFT JOIN bank.large l ON l.id = s.id");
+        assert_eq!(all, ["4"]);
+        // No keys at all.
+        let none = asked.ask("SELECT count(*) FROM bank.large l JOIN files.small s ON l.id = s.id WHERE s.part = 99");
+        assert_eq!(none, ["0"]);
+    }
+}
+
+#[test]
+fn aggregates_of_one_table_are_made_in_the_server() {
+    let Some(server) = Server::start() else { return };
+    server.sql(
+        "CREATE TABLE sales AS SELECT n % 11 AS shop, (ARRAY['a', 'B', 'é', NULL])[1 + n % 4] AS kind,
+           (n % 100)::numeric(8,2) / 8 AS price8, (n * 1.5)::numeric(12,2) AS price, n::int8 AS quantity,
+           n::float8 / 3 AS ratio, DATE '2024-01-01' + n % 400 AS day, n % 3 = 0 AS flag
+         FROM generate_series(1, 5000) n;
+         ALTER TABLE sales ALTER COLUMN price8 TYPE numeric(10,3); ANALYZE sales",
+    );
+    let asked = Asked::new(&server, "", "id\n1\n");
+    let from = "FROM \"public\".\"sales\"";
+    for (sql, wanted) in [
+        (
+            "SELECT shop, count(*), sum(price), min(day), max(kind) FROM bank.sales GROUP BY shop",
+            "count(*) AS \"c1\", sum(\"price\")::numeric(22,2) AS \"c2\"",
+        ),
+        (
+            "SELECT kind, sum(quantity), avg(quantity) FROM bank.sales WHERE flag GROUP BY kind",
+            "WHERE \"flag\" GROUP BY",
+        ),
+        ("SELECT count(DISTINCT shop), count(kind) FROM bank.sales", "count("),
+        ("SELECT DISTINCT kind, flag FROM bank.sales", "GROUP BY \"kind\", \"flag\""),
+        ("SELECT day, count(*) AS n FROM bank.sales GROUP BY day HAVING count(*) > 12", "GROUP BY \"day\""),
+        ("SELECT min(quantity), max(price8), avg(ratio) FROM bank.sales WHERE shop IN (1, 2)", "max(\"price8\")"),
+    ] {
+        let sent = asked.sent(sql);
+        assert_eq!(sent.len(), 1, "{sql}: {sent:?}");
+        assert!(sent[0].contains(wanted) && sent[0].contains(from), "{sql}: {}", sent[0]);
+        // The same over rows that are all fetched first.
+        let here = sql.replace("bank.sales", "(SELECT * FROM bank.sales ORDER BY quantity LIMIT 100000)");
+        assert!(asked.sent(&here).iter().all(|sent| !sent.contains("GROUP BY")));
+        let (mut there, mut here) = (asked.ask(sql), asked.ask(&here));
+        there.sort();
+        here.sort();
+        assert_eq!(there, here, "{sql}");
+    }
+    // What does not mean the same, or is no column, stays.
+    for sql in [
+        "SELECT shop % 2, count(*) FROM bank.sales GROUP BY 1",
+        "SELECT avg(price) FROM bank.sales",
+        "SELECT ratio, count(*) FROM bank.sales GROUP BY ratio",
+        "SELECT count(*) FILTER (WHERE flag) FROM bank.sales",
+        "SELECT stddev(ratio) FROM bank.sales",
+        "SELECT sum(quantity) FROM bank.sales WHERE length(kind) = 1",
+    ] {
+        assert!(asked.sent(sql).iter().all(|sent| !sent.contains("AS grouped")), "{sql}");
+        asked.ask(sql);
+    }
+}
+
+#[test]
+fn a_large_table_is_read_in_parts_of_one_snapshot() {
+    let Some(server) = Server::start_with(LOGGED) else { return };
+    server.sql(
+        "CREATE TABLE large AS SELECT n AS id, repeat('x', 60) AS pad FROM generate_series(1, 300000) n; ANALYZE large",
+    );
+    for driver in ["copy", "connectorx"] {
+        let options = json!({"driver": driver, "parallel_reads": 3});
+        let (source, runtime) = (source(&server, options), runtime());
+        let before = copies(&server, "large").len();
+        let ask = |sql: &str| lines(&runtime.block_on(query(&source, &["large"], sql)).unwrap());
+        assert_eq!(ask("SELECT count(id), sum(id), min(id), max(id) FROM large"), ["300000|45000150000|1|300000"]);
+        let parts = copies(&server, "large").split_off(before);
+        assert!(parts.len() > 2 && parts.iter().all(|sql| sql.contains("ctid")), "{parts:?}");
+        // A condition goes to each part, unless an index serves it.
+        assert_eq!(ask("SELECT count(id), max(id) FROM large WHERE id > 1000"), ["299000|300000"]);
+        assert!(copies(&server, "large").pop().unwrap().contains("ctid"));
+        server.sql("CREATE INDEX ON large (id); ANALYZE large");
+        assert_eq!(ask("SELECT count(pad) FROM large WHERE id IN (7, 9)"), ["2"]);
+        assert!(!copies(&server, "large").pop().unwrap().contains("ctid"));
+        server.sql("DROP INDEX large_id_idx");
+        // One reader suffices where there is a limit, or little to read.
+        assert_eq!(ask("SELECT count(id) FROM (SELECT id FROM large LIMIT 10)"), ["10"]);
+        assert!(!copies(&server, "large").pop().unwrap().contains("ctid"));
+    }
+    // With one connection there is nobody to share with, and nothing is missed.
+    let source = source(&server, json!({"max_pool_size": 1, "parallel_reads": 4}));
+    let rows = runtime().block_on(query(&source, &["large"], "SELECT count(id), sum(id) FROM large")).unwrap();
+    assert_eq!(lines(&rows), ["300000|45000150000"]);
+}
+
+#[test]
+fn parts_are_read_as_of_one_moment() {
+    let Some(server) = Server::start() else { return };
+    server.sql(
+        "CREATE TABLE moving AS SELECT n AS id, 1 AS v, repeat('x', 60) AS pad FROM generate_series(1, 200000) n;
+         ANALYZE moving",
+    );
+    let (source, runtime) = (source(&server, json!({"parallel_reads": 4})), runtime());
+    let server = Arc::new(server);
+    let writer = {
+        let server = Arc::clone(&server);
+        std::thread::spawn(move || {
+            // Rows move to the table's end, and their sum stays.
+            for round in 0..5 {
+                server.sql(&format!("UPDATE moving SET v = v WHERE id % 5 = {round}"));
+            }
+        })
+    };
+    for _ in 0..5 {
+        let rows = runtime.block_on(query(&source, &["moving"], "SELECT count(id), sum(v) FROM moving")).unwrap();
+        assert_eq!(lines(&rows), ["200000|200000"]);
+    }
+    writer.join().unwrap();
+}
