@@ -22,6 +22,7 @@ use std::sync::Arc;
 use engine::Dataset;
 use engine::policy::Policies;
 
+pub(crate) use amount::Timespan;
 pub use amount::timespan;
 pub use problem::{Fault, Problem, Problems};
 pub use settings::{Flight, Http, LogFormat, Settings, Telemetry};

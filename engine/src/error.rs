@@ -39,6 +39,11 @@ impl Error {
         self
     }
 
+    /// A copy of the error of this kind that lies behind `error`, where a library has wrapped one in its own.
+    pub fn within(error: &(dyn StdError + 'static)) -> Option<Self> {
+        find_own(error)
+    }
+
     pub(crate) fn of_query(mut self, id: QueryId) -> Self {
         self.query_id.get_or_insert(id);
         self
@@ -128,10 +133,6 @@ fn take_own(error: DataFusionError) -> Result<Error, DataFusionError> {
         DataFusionError::Diagnostic(diagnostic, inner) => {
             take_own(*inner).map_err(|inner| DataFusionError::Diagnostic(diagnostic, Box::new(inner)))
         }
-        DataFusionError::Shared(shared) => match find_own(&shared) {
-            Some(own) => Ok(own),
-            None => Err(DataFusionError::Shared(shared)),
-        },
         DataFusionError::Collection(errors) => {
             let mut rest = Vec::with_capacity(errors.len());
             for error in errors {
@@ -142,13 +143,14 @@ fn take_own(error: DataFusionError) -> Result<Error, DataFusionError> {
             }
             Err(DataFusionError::Collection(rest))
         }
-        other => Err(other),
+        // One that is shared, or that came through a library's own errors.
+        other => Error::within(&other).ok_or(other),
     }
 }
 
-/// A copy of the engine's own error inside a shared one; the cause cannot be shared and goes as text.
-fn find_own(error: &DataFusionError) -> Option<Error> {
-    let mut at: Option<&(dyn StdError + 'static)> = Some(error);
+/// A copy of the engine's own error behind `error`; the cause cannot be shared and goes as text.
+fn find_own(error: &(dyn StdError + 'static)) -> Option<Error> {
+    let mut at = Some(error);
     while let Some(here) = at {
         if let Some(own) = here.downcast_ref::<Error>() {
             let mut copy = Error::new(own.code, own.message.clone());

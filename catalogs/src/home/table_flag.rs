@@ -68,6 +68,7 @@ fn table(name: &str, place: &str, id: String) -> Result<(DeclaredSource, Declare
             let path = url.to_file_path().map_err(|()| Fault::Rejected("the URL names no file".to_owned()))?;
             of_path(name, &path.to_string_lossy())?
         }
+        _ if sources::files::is_stored(place) => of_store(name, place)?,
         Ok(url) if place.contains("://") && recognized_by(url.scheme()).is_some_and(|kind| kind.is_one_file()) => {
             of_file_url(name, &url)?
         }
@@ -105,6 +106,17 @@ fn of_url(name: &str, mut url: Url) -> Result<Recognized, Fault> {
     let schema = schema.or(from_table).unwrap_or_else(|| DEFAULT_SCHEMA.to_owned());
     let scope = Scope { schemas: vec![schema], tables: vec![ScopedTable { name: name.to_owned(), at: Some(table) }] };
     Ok((kind, json!({ "url": url.as_str() }), scope))
+}
+
+/// Files in a store. It is not asked before the first query, so that the end of the path tells the kind.
+fn of_store(name: &str, place: &str) -> Result<Recognized, Fault> {
+    // `?` begins the query of a URL, and is a wildcard elsewhere.
+    let path = if place.starts_with("http") { place.split(['?', '#']).next().unwrap_or(place) } else { place };
+    let kind = kind_of_file(Path::new(path)).ok_or_else(|| {
+        let text = "end the path with a name or a pattern such as /*.parquet, which tells the kind of the files";
+        Fault::Rejected(format!("{text}; known are {}", known_extensions()))
+    })?;
+    Ok((kind, json!({ "path": place }), named(name)))
 }
 
 /// A file of tables by the scheme of its kind: `sqlite:///srv/shop.db` is `/srv/shop.db`, `sqlite://shop.db` is `shop.db`.

@@ -26,7 +26,9 @@ mod guess;
 mod lines;
 
 use self::guess::Guess;
-use super::files::{self, Batches, DataFile, Files, Format, Mixing, SOURCE_TYPE, ScannedFile, TextFormat, TextSource};
+use super::files::{
+    self, Batches, DataFile, Files, Format, Mixing, SOURCE_TYPE, ScannedFile, StoreOptions, TextFormat, TextSource,
+};
 use crate::source::{Connect, Source, SourceKind};
 
 /// Rows of a table whose values are looked at for types, unless the options say otherwise.
@@ -43,7 +45,8 @@ pub(super) struct Csv;
 #[serde(deny_unknown_fields)]
 struct Options {
     /// A file, a folder or a pattern such as `sales/*.csv`. With `table:` next to it a folder is one table; without,
-    /// each file and each folder in it is one. Folders named `key=value` are columns.
+    /// each file and each folder in it is one. Folders named `key=value` are columns. It is on this machine, or in a store:
+    /// `s3://bucket/folder`, `gs://bucket/folder`, `az://container/folder`, or one file behind `https://`.
     path: Option<String>,
     /// The character between fields. Default: a comma, and a tab in `.tsv` files.
     #[schemars(length(min = 1, max = 1))]
@@ -66,6 +69,9 @@ struct Options {
     /// Rows that are looked at for the types of columns.
     #[serde(default = "guess_rows")]
     infer_rows: usize,
+    /// Stores.
+    #[serde(flatten)]
+    store: StoreOptions,
 }
 
 fn yes() -> bool {
@@ -99,9 +105,9 @@ impl SourceKind for Csv {
 
     fn connect(&self, connect: Connect) -> Result<Arc<dyn Source>, Error> {
         let options: Options = files::options(connect.options)?;
-        let path = options.path.clone();
+        let (path, store) = (options.path.clone(), options.store.clone());
         let csv = CsvFiles(Arc::new(Dialect::of(options)?));
-        Ok(Arc::new(Files::new(connect.id, connect.root, path, csv)))
+        Ok(Arc::new(Files::new(connect.id, connect.root, path, store, csv)?))
     }
 }
 
@@ -223,6 +229,9 @@ impl Dialect {
 
     /// What is wrong with a file, with its line and never with its values.
     fn error(&self, file: &DataFile, error: ArrowError, names: &[String]) -> Error {
+        if let Some(error) = files::interrupted(file) {
+            return error;
+        }
         let dialect = lines::Dialect { delimiter: self.delimiter_of(file), quote: self.quote, escape: self.escape };
         lines::explained(file, &error, names, dialect).cause(error)
     }
@@ -296,15 +305,14 @@ impl TextFormat for Dialect {
         let places: Vec<Option<usize>> =
             schema.fields().iter().map(|field| names.iter().position(|name| name == field.name())).collect();
         let projection: Vec<usize> = places.iter().flatten().copied().collect();
-        let opened: Box<dyn Read + Send> = files::open(&file.file)?;
-        let error = |error, names: &[String], dialect: &Dialect| dialect.error(&file.file, error, names);
+        let (file, dialect) = (file.file.clone(), self.clone());
+        let opened: Box<dyn Read + Send> = files::open(&file)?;
         let reader = self
-            .reader(&file.file, Arc::new(Schema::new(fields)))?
+            .reader(&file, Arc::new(Schema::new(fields)))?
             .with_batch_size(batch_size)
             .with_projection(projection)
             .build_buffered(BufReader::with_capacity(1 << 17, opened))
-            .map_err(|failed| error(failed, &names, self))?;
-        let (file, dialect) = (file.file.clone(), self.clone());
+            .map_err(|error| self.error(&file, error, &names))?;
         Ok(Box::new(reader.map(move |batch| {
             let batch = batch.map_err(|error| dialect.error(&file, error, &names))?;
             arranged(&batch, &places, &schema).map_err(|error| dialect.error(&file, error, &names))

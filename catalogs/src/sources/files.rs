@@ -1,18 +1,22 @@
-//! What `csv`, `ndjson` and `parquet` share: tables in files of a folder, opened when asked for and seen anew when a
-//! file changes. A kind adds how its files are read.
+//! What `csv`, `ndjson` and `parquet` share: tables in files of a folder or of a store, opened when asked for and seen anew
+//! when a file changes. A kind adds how its files are read.
 //!
 //! No message, plan or listing names a path of this machine: a file is named by its place below the table's folder.
 
 mod find;
+mod learned;
 mod merge;
 mod partition;
+mod prune;
+mod store;
 mod table;
 mod text;
 
 use std::collections::HashMap;
-use std::fmt::Debug;
+use std::fmt::{self, Debug};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
@@ -29,6 +33,8 @@ pub(crate) use find::{DataFile, is_compressed, is_hidden, open, without_compress
 use find::{Found, Place};
 pub(crate) use merge::Mixing;
 pub(crate) use partition::date;
+use store::{Address, LISTING_LIFETIME, Stores};
+pub(crate) use store::{Steady, StoreOptions, is_stored};
 use table::FileTable;
 pub(crate) use table::{ScannedFile, object_meta};
 pub(crate) use text::{Batches, TextFormat, TextSource};
@@ -81,94 +87,200 @@ pub(crate) trait Format: Debug + Send + Sync + 'static {
 }
 
 /// Files as a source.
-#[derive(Debug)]
 pub(crate) struct Files<F> {
     id: String,
     root: PathBuf,
     path: Option<String>,
+    stores: Stores,
     format: F,
-    tables: Mutex<HashMap<Place, Slot>>,
+    tables: Mutex<HashMap<Site, Slot>>,
+}
+
+/// Where a table's files are.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Site {
+    /// On this machine.
+    Local(Place),
+    /// In a store, or behind `https://`.
+    Stored(Address),
+}
+
+impl Site {
+    fn name(&self) -> String {
+        match self {
+            Site::Local(place) => place.name(),
+            Site::Stored(address) => address.name(),
+        }
+    }
 }
 
 /// A table that may have been opened; the lock makes callers that come at once wait for one opening.
 type Slot = Arc<tokio::sync::Mutex<Option<Arc<FileTable>>>>;
 
 /// A table's name and where its files are.
-type Named = (String, Place);
+type Named = (String, Site);
 
 impl<F: Format> Files<F> {
-    /// Files at `path`, which starts from `root`; nothing is opened. Without a path every table has its own.
-    pub(crate) fn new(id: String, root: PathBuf, path: Option<String>, format: F) -> Self {
-        Self { id, root, path, format, tables: Mutex::default() }
+    /// Files at `path`, which starts from `root` or is in a store; nothing is opened. Without a path every table has its own.
+    ///
+    /// # Errors
+    /// `invalid_argument` where the path or an option of the store cannot be meant.
+    pub(crate) fn new(
+        id: String,
+        root: PathBuf,
+        path: Option<String>,
+        options: StoreOptions,
+        format: F,
+    ) -> Result<Self, Error> {
+        let stores = Stores::new(root.clone(), path.as_deref(), options)?;
+        Ok(Self { id, root, path, stores, format, tables: Mutex::default() })
     }
 
     /// The tables of `scope`, with the places of their files.
     async fn places(&self, scope: &Scope) -> Result<Vec<Named>, Error> {
-        let (own, extensions) = (self.own_place(), self.format.extensions());
+        let extensions = self.format.extensions();
+        let own = self.own_site()?;
         if scope.tables.is_empty() {
-            let Some(own) = own else { return Ok(Vec::new()) };
-            let id = self.id.clone();
-            return blocking(move || own.tables(&id, extensions)).await;
-        }
-        let (root, tables) = (self.root.clone(), scope.tables.clone());
-        blocking(move || {
-            let place = |table: &ScopedTable| match (&table.at, &own) {
-                (None, Some(own)) => Ok(own.clone()),
-                (None, None) => Ok(Place::new(&root, &table.name)),
-                (Some(at), None) => Ok(Place::new(&root, at)),
-                (Some(at), Some(own)) => own.below(at, extensions),
+            return match own {
+                None => Ok(Vec::new()),
+                Some(Site::Local(own)) => {
+                    let id = self.id.clone();
+                    let tables = blocking(move || own.tables(&id, extensions)).await?;
+                    Ok(tables.into_iter().map(|(name, place)| (name, Site::Local(place))).collect())
+                }
+                Some(Site::Stored(own)) => self.stored_tables(&own).await,
             };
-            let mut places = Vec::with_capacity(tables.len());
-            for table in &tables {
-                places.push((table.name.clone(), place(table)?));
+        }
+        let mut places = Vec::with_capacity(scope.tables.len());
+        let is_stored = |table: &ScopedTable| table.at.as_deref().is_some_and(is_stored);
+        match own {
+            Some(Site::Local(own)) if !scope.tables.iter().any(is_stored) => {
+                let tables = scope.tables.clone();
+                let below = move |table: ScopedTable| {
+                    let at = table.at.as_ref();
+                    let place = at.map_or_else(|| Ok(own.clone()), |at| own.below(at, extensions))?;
+                    Ok((table.name, Site::Local(place)))
+                };
+                places = blocking(move || tables.into_iter().map(below).collect()).await?;
             }
-            places.sort();
-            Ok(places)
+            own => {
+                for table in &scope.tables {
+                    places.push((table.name.clone(), self.site_of(table, own.as_ref()).await?));
+                }
+            }
+        }
+        places.sort();
+        Ok(places)
+    }
+
+    /// Where the files of a table are that a dataset names.
+    async fn site_of(&self, table: &ScopedTable, own: Option<&Site>) -> Result<Site, Error> {
+        let at = table.at.as_ref();
+        match (at, own) {
+            (None, Some(own)) => Ok(own.clone()),
+            (Some(at), Some(Site::Local(own))) if !is_stored(at) => {
+                let (own, at, extensions) = (own.clone(), at.clone(), self.format.extensions());
+                Ok(Site::Local(blocking(move || own.below(&at, extensions)).await?))
+            }
+            (Some(at), Some(Site::Stored(own))) => {
+                let address = own.below(at)?;
+                if address.is_pattern() || at.contains(['/', '.']) || address.is_http() {
+                    return Ok(Site::Stored(address));
+                }
+                // A folder's name, or the name of a table as a file's name without its end.
+                let tables = self.stored_tables(own).await?;
+                let named = tables.into_iter().find(|(name, _)| name == at);
+                Ok(named.map_or(Site::Stored(address), |(_, site)| site))
+            }
+            (at, _) => self.site(at.unwrap_or(&table.name)),
+        }
+    }
+
+    async fn stored_tables(&self, own: &Address) -> Result<Vec<Named>, Error> {
+        let bucket = self.stores.bucket(own).await?;
+        let tables = store::tables(&bucket, own, &self.id, self.format.extensions()).await?;
+        Ok(tables.into_iter().map(|(name, address)| (name, Site::Stored(address))).collect())
+    }
+
+    fn own_site(&self) -> Result<Option<Site>, Error> {
+        self.path.as_ref().map(|path| self.site(path)).transpose()
+    }
+
+    fn site(&self, path: &str) -> Result<Site, Error> {
+        Ok(match Address::parse(path)? {
+            Some(address) => Site::Stored(address),
+            None => Site::Local(Place::new(&self.root, path)),
         })
-        .await
     }
 
-    fn own_place(&self) -> Option<Place> {
-        self.path.as_ref().map(|path| Place::new(&self.root, path))
-    }
-
-    fn slot(&self, place: &Place) -> Slot {
+    fn slot(&self, site: &Site) -> Slot {
         let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(tables.entry(place.clone()).or_default())
+        Arc::clone(tables.entry(site.clone()).or_default())
     }
 
-    /// The table at `place` as its files are now: the one that was opened before, if they are the same.
-    async fn table_at(&self, place: Place) -> Result<Arc<FileTable>, Error> {
-        let slot = self.slot(&place);
+    /// The table at `site` as its files are now: the one that was opened before, if they are the same.
+    async fn table_at(&self, site: Site) -> Result<Arc<FileTable>, Error> {
+        let slot = self.slot(&site);
         let mut known = slot.lock().await;
         let extensions = self.format.extensions();
-        let found: Found = blocking(move || place.find(extensions)).await?;
+        let address = match site {
+            Site::Local(place) => {
+                let found: Found = blocking(move || place.find(extensions)).await?;
+                return self.table_of(found, &mut known).await;
+            }
+            Site::Stored(address) => address,
+        };
+        let bucket = self.stores.bucket(&address).await?;
+        let found = store::find(&bucket, &address, extensions).await?;
+        match self.table_of(found, &mut known).await {
+            // The listing may have been some seconds old.
+            Err(error) if error.code() == Code::SchemaChanged => {
+                bucket.forget();
+                let found = store::find(&bucket, &address, extensions).await?;
+                self.table_of(found, &mut known).await
+            }
+            opened => opened,
+        }
+    }
+
+    async fn table_of(&self, found: Found, known: &mut Option<Arc<FileTable>>) -> Result<Arc<FileTable>, Error> {
         if let Some(table) = known.as_ref().filter(|table| table.is_of(&found)) {
             return Ok(Arc::clone(table));
         }
-        let table = FileTable::open(found, self.format.for_table(), known.take()).await?;
+        let table = FileTable::open(found, self.format.for_table(), known.clone()).await?;
         Ok(Arc::clone(known.insert(Arc::new(table))))
     }
 
-    /// Rows of the table at `place`, if it was opened before.
-    fn known_rows(&self, place: &Place) -> Option<u64> {
-        self.slot(place).try_lock().ok()?.as_ref()?.rows()
+    /// Rows of the table at `site`, if it was opened before.
+    fn known_rows(&self, site: &Site) -> Option<u64> {
+        self.slot(site).try_lock().ok()?.as_ref()?.rows()
+    }
+}
+
+impl<F: Format> Debug for Files<F> {
+    /// Without the path, whose query may be a signature.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Files").field("id", &self.id).field("location", &self.location()).finish_non_exhaustive()
     }
 }
 
 #[async_trait]
 impl<F: Format> Source for Files<F> {
     fn location(&self) -> String {
-        self.own_place().map_or_else(|| "files".to_owned(), |place| place.name())
+        match self.own_site() {
+            Ok(Some(Site::Local(place))) => place.name(),
+            Ok(Some(Site::Stored(address))) => address.display(),
+            _ => "files".to_owned(),
+        }
     }
 
     async fn tables(&self, scope: &Scope) -> Result<Vec<TableEntry>, Error> {
         let places = self.places(scope).await?;
         Ok(places
             .into_iter()
-            .map(|(name, place)| TableEntry {
+            .map(|(name, site)| TableEntry {
                 schema: SCHEMA.to_owned(),
-                row_estimate: self.known_rows(&place),
+                row_estimate: self.known_rows(&site),
                 name,
                 kind: TableKind::Table,
                 comment: None,
@@ -183,7 +295,7 @@ impl<F: Format> Source for Files<F> {
         let mut places = self.places(scope).await?.into_iter().filter(|(name, _)| name == table);
         match (places.next(), places.next()) {
             (None, _) => Ok(None),
-            (Some((_, place)), None) => Ok(Some(self.table_at(place).await?)),
+            (Some((_, site)), None) => Ok(Some(self.table_at(site).await?)),
             (Some((_, one)), Some((_, other))) => Err(Error::new(
                 Code::DataInvalid,
                 format!("Both \"{}\" and \"{}\" would be table \"{table}\".", one.name(), other.name()),
@@ -193,14 +305,19 @@ impl<F: Format> Source for Files<F> {
     }
 
     async fn test(&self) -> Result<(), Error> {
-        match self.own_place() {
-            Some(place) => blocking(move || place.exists()).await,
+        match self.own_site()? {
+            Some(Site::Local(place)) => blocking(move || place.exists()).await,
+            Some(Site::Stored(address)) => {
+                let bucket = self.stores.bucket(&address).await?;
+                store::exists(&bucket, &address, self.format.extensions()).await
+            }
             None => Ok(()),
         }
     }
 
-    fn listing_lifetime(&self) -> std::time::Duration {
-        std::time::Duration::ZERO
+    fn listing_lifetime(&self) -> Duration {
+        let is_stored = self.path.as_deref().is_some_and(is_stored);
+        if is_stored { LISTING_LIFETIME } else { Duration::ZERO }
     }
 }
 
@@ -235,6 +352,11 @@ pub(crate) fn invalid_line(name: &str, line: Option<usize>, what: impl std::fmt:
         Some(line) => Error::new(Code::DataInvalid, format!("File \"{name}\", line {line}, {what}")),
         None => invalid_file(name, what),
     }
+}
+
+/// Why the last read of `file` ended, if its store was the reason: readers of text pass on words only.
+pub(crate) fn interrupted(file: &DataFile) -> Option<Error> {
+    file.stored.as_ref()?.take_note()
 }
 
 /// A compressed file that cannot be unpacked, or one that went away.

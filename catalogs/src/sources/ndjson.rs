@@ -17,7 +17,9 @@ use object_store::ObjectStore;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::files::{self, Batches, DataFile, Files, Format, Mixing, SOURCE_TYPE, ScannedFile, TextFormat, TextSource};
+use super::files::{
+    self, Batches, DataFile, Files, Format, Mixing, SOURCE_TYPE, ScannedFile, StoreOptions, TextFormat, TextSource,
+};
 use crate::source::{Connect, Source, SourceKind};
 
 /// Rows of a table whose values are looked at for types, unless the options say otherwise.
@@ -34,11 +36,15 @@ pub(super) struct Ndjson;
 #[serde(deny_unknown_fields)]
 struct Options {
     /// A file, a folder or a pattern such as `events/*.ndjson`. With `table:` next to it a folder is one table; without,
-    /// each file and each folder in it is one. Folders named `key=value` are columns.
+    /// each file and each folder in it is one. Folders named `key=value` are columns. It is on this machine, or in a store:
+    /// `s3://bucket/folder`, `gs://bucket/folder`, `az://container/folder`, or one file behind `https://`.
     path: Option<String>,
     /// Rows that are looked at for the types of columns.
     #[serde(default = "guess_rows")]
     infer_rows: usize,
+    /// Stores.
+    #[serde(flatten)]
+    store: StoreOptions,
 }
 
 fn guess_rows() -> usize {
@@ -69,7 +75,7 @@ impl SourceKind for Ndjson {
     fn connect(&self, connect: Connect) -> Result<Arc<dyn Source>, Error> {
         let options: Options = files::options(connect.options)?;
         let lines = NdjsonFiles { guess_rows: options.infer_rows };
-        Ok(Arc::new(Files::new(connect.id, connect.root, options.path, lines)))
+        Ok(Arc::new(Files::new(connect.id, connect.root, options.path, options.store, lines)?))
     }
 }
 
@@ -161,6 +167,9 @@ fn known_type(data_type: &DataType) -> DataType {
 
 /// What is wrong with a file, with its line and never with its values.
 fn explained(file: &DataFile, error: ArrowError, schema: &SchemaRef) -> Error {
+    if let Some(error) = files::interrupted(file) {
+        return error;
+    }
     if let ArrowError::IoError(_, io) = &error {
         return files::unpacking_failed(file, io).cause(error);
     }

@@ -1,4 +1,4 @@
-//! Parquet files. Footers are read when a table is opened and kept; row groups and pages that cannot match are skipped.
+//! Parquet files, of this machine or of a store. Footers are read when a table is opened and kept; row groups and pages that cannot match are skipped.
 
 use std::sync::Arc;
 
@@ -21,8 +21,11 @@ use object_store::ObjectStore;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::files::{self, DataFile, Files, Format, Mixing, SOURCE_TYPE};
+use self::stored::StoredFooters;
+use super::files::{self, DataFile, Files, Format, Mixing, SOURCE_TYPE, StoreOptions};
 use crate::source::{Connect, Source, SourceKind};
+
+mod stored;
 
 /// Bytes of footers that one table keeps.
 const FOOTERS: usize = 32 << 20;
@@ -36,8 +39,12 @@ pub(super) struct Parquet;
 #[serde(deny_unknown_fields)]
 struct Options {
     /// A file, a folder or a pattern such as `events/**/*.parquet`. With `table:` next to it a folder is one table;
-    /// without, each file and each folder in it is one. Folders named `key=value` are columns.
+    /// without, each file and each folder in it is one. Folders named `key=value` are columns. It is on this machine, or in a
+    /// store: `s3://bucket/folder`, `gs://bucket/folder`, `az://container/folder`, or one file behind `https://`.
     path: Option<String>,
+    /// Stores.
+    #[serde(flatten)]
+    store: StoreOptions,
 }
 
 impl SourceKind for Parquet {
@@ -59,7 +66,8 @@ impl SourceKind for Parquet {
 
     fn connect(&self, connect: Connect) -> Result<Arc<dyn Source>, Error> {
         let options: Options = files::options(connect.options)?;
-        Ok(Arc::new(Files::new(connect.id, connect.root, options.path, ParquetFiles::new())))
+        let files = Files::new(connect.id, connect.root, options.path, options.store, ParquetFiles::new())?;
+        Ok(Arc::new(files))
     }
 }
 
@@ -79,6 +87,7 @@ impl ParquetFiles {
         let meta = files::object_meta(file)?;
         DFParquetMetadata::new(store.as_ref(), &meta)
             .with_file_metadata_cache(Some(Arc::clone(&self.footers)))
+            .with_metadata_size_hint(file.stored.is_some().then_some(stored::FOOTER))
             .with_page_index_policy(Some(PageIndexPolicy::Skip))
             .fetch_metadata()
             .await
@@ -136,7 +145,8 @@ impl Format for ParquetFiles {
     ) -> Result<Arc<dyn FileSource>, DataFusionError> {
         let global = state.config_options().execution.parquet.clone();
         let options = TableParquetOptions { global, ..TableParquetOptions::default() };
-        let footers = CachedParquetFileReaderFactory::new(Arc::clone(store), Arc::clone(&self.footers));
+        let local = CachedParquetFileReaderFactory::new(Arc::clone(store), Arc::clone(&self.footers));
+        let footers = StoredFooters { local, footers: Arc::clone(&self.footers) };
         let source = ParquetSource::new(schema.clone())
             .with_table_parquet_options(options)
             .with_parquet_file_reader_factory(Arc::new(footers));
@@ -160,6 +170,9 @@ fn source_type(column: &Type) -> String {
 }
 
 fn explained(file: &DataFile, error: DataFusionError) -> Error {
+    if let Some(error) = Error::within(&error) {
+        return error;
+    }
     if let DataFusionError::ObjectStore(store) = error.find_root() {
         let kind = match store.as_ref() {
             object_store::Error::NotFound { .. } => std::io::ErrorKind::NotFound,

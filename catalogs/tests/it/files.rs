@@ -48,7 +48,7 @@ fn types(table: &TableProviderRef) -> Vec<(String, DataType)> {
     table.schema().fields().iter().map(|field| (field.name().clone(), field.data_type().clone())).collect()
 }
 
-const PEOPLE_CSV: &str = "id,name,score\n1,Ann,1.5\n2,Bob,\n3,,2.5\n4,Dée,4.5\n5,\"E, \"\"e\"\"\",\n";
+pub(crate) const PEOPLE_CSV: &str = "id,name,score\n1,Ann,1.5\n2,Bob,\n3,,2.5\n4,Dée,4.5\n5,\"E, \"\"e\"\"\",\n";
 const PEOPLE_NDJSON: &str = r#"{"id": 1, "name": "Ann", "score": 1.5}
 {"id": 2, "name": "Bob"}
 {"id": 3, "score": 2.5, "name": null}
@@ -57,7 +57,7 @@ const PEOPLE_NDJSON: &str = r#"{"id": 1, "name": "Ann", "score": 1.5}
 {"id": 5, "name": "E, \"e\""}
 "#;
 
-fn people() -> RecordBatch {
+pub(crate) fn people() -> RecordBatch {
     batch(vec![
         ("id", Arc::new(Int64Array::from(vec![1, 2, 3, 4, 5])) as ArrayRef),
         ("name", Arc::new(StringArray::from(vec![Some("Ann"), Some("Bob"), None, Some("Dée"), Some("E, \"e\"")]))),

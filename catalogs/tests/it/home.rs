@@ -426,7 +426,7 @@ fn tables_of_the_command_line_are_recognized_or_refused_with_the_list_of_kinds()
         ("a", at("a.csv")),
         ("a", at("a.csv")),
         ("b", at("b.xlsx")),
-        ("c", "s3://bucket/key:secret".to_owned()),
+        ("c", "ftp://bucket/key:secret".to_owned()),
         ("", "x.csv".to_owned()),
     ])
     .unwrap_err();
@@ -435,6 +435,6 @@ fn tables_of_the_command_line_are_recognized_or_refused_with_the_list_of_kinds()
     assert!(
         text.contains("--table b: no kind of source is recognized by the end of its name; known are csv (csv, tsv)")
     );
-    assert!(text.contains("--table c: no kind of source is recognized by \"s3://\""));
+    assert!(text.contains("--table c: no kind of source is recognized by \"ftp://\""));
     assert!(!text.contains("secret"));
 }

@@ -11,3 +11,4 @@ mod mysql;
 mod postgres;
 mod registry;
 mod sqlite;
+mod stores;

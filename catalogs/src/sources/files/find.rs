@@ -5,11 +5,14 @@
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use datafusion::datasource::file_format::file_compression_type::FileCompressionType;
 use engine::{Code, Error};
+use object_store::ObjectMeta;
 
+use super::store::{Bucket, Hive, Reading, Stored};
 use super::{invalid_file, last_name, unreachable_file};
 
 /// Folders within folders beyond this are taken for a loop of links.
@@ -35,14 +38,16 @@ pub(crate) struct Place {
 /// One file of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct DataFile {
-    /// Where it is on this machine; never shown.
+    /// Where it is on this machine, or below its folder in a store; never shown.
     pub(crate) path: PathBuf,
+    /// Its store, where it is in one.
+    pub(crate) stored: Option<Stored>,
     /// Its place below the table's folder, with `/`; this is its name in messages.
     pub(crate) name: String,
     pub(crate) size: u64,
     pub(crate) modified: SystemTime,
     /// What tells a file from one that took its place within the clock's tick.
-    identity: u64,
+    pub(super) identity: u64,
     /// `key=value` folders above it, decoded.
     pub(crate) partitions: Vec<(String, String)>,
 }
@@ -53,6 +58,8 @@ pub(crate) struct Found {
     /// The folder that names start from.
     pub(crate) root: PathBuf,
     pub(crate) files: Vec<DataFile>,
+    /// Where further files are, of which `files` is a sample.
+    pub(super) hive: Option<Hive>,
 }
 
 impl Place {
@@ -138,17 +145,12 @@ impl Place {
             }
         };
         if paths.is_empty() {
-            let ends = extensions.iter().map(|end| format!(".{end}")).collect::<Vec<_>>().join(", ");
-            return Err(Error::new(
-                Code::SourceUnavailable,
-                format!("\"{}\" holds no file that ends in {ends}.", self.name()),
-            )
-            .hint("Check the path in the dataset's file; a relative path starts from the home folder."));
+            return Err(none_found(&self.name(), extensions));
         }
         paths.sort_by(|one, other| one.0.cmp(&other.0));
         paths.dedup_by(|one, other| one.0 == other.0);
         let files = paths.into_iter().map(|(path, metadata)| DataFile::new(&root, path, &metadata));
-        Ok(Found { files: files.collect::<Result<_, _>>()?, root })
+        Ok(Found { files: files.collect::<Result<_, _>>()?, root, hive: None })
     }
 
     fn matches(&self, extensions: &[&str]) -> Result<Vec<(PathBuf, Metadata)>, Error> {
@@ -199,8 +201,23 @@ impl DataFile {
             size: metadata.len(),
             modified,
             identity: identity(metadata),
+            stored: None,
             path,
         })
+    }
+
+    /// A file in a store, with its place below the table's folder.
+    pub(super) fn in_store(bucket: &Arc<Bucket>, meta: ObjectMeta, name: String) -> Self {
+        let folders = name.rsplit_once('/').map_or("", |(folders, _)| folders);
+        Self {
+            path: PathBuf::from(&name),
+            partitions: folders.split('/').filter_map(partition_of).collect(),
+            size: meta.size,
+            modified: meta.last_modified.into(),
+            identity: Stored::identity(&meta),
+            stored: Some(Stored::new(bucket, meta)),
+            name,
+        }
     }
 }
 
@@ -216,10 +233,19 @@ fn identity(_: &Metadata) -> u64 {
 
 /// A file's bytes, unpacked by the end of its name.
 pub(crate) fn open(file: &DataFile) -> Result<Box<dyn Read + Send>, Error> {
-    let opened = File::open(&file.path).map_err(|error| unreachable_file(&file.name, error))?;
-    compression_of(&file.name)
-        .convert_read(opened)
-        .map_err(|error| invalid_file(&file.name, "cannot be unpacked.").cause(error))
+    let compression = compression_of(&file.name);
+    let unpacked = match &file.stored {
+        Some(stored) => compression.convert_read(Reading::new(&file.name, stored)),
+        None => compression.convert_read(File::open(&file.path).map_err(|error| unreachable_file(&file.name, error))?),
+    };
+    unpacked.map_err(|error| invalid_file(&file.name, "cannot be unpacked.").cause(error))
+}
+
+/// A place without a file of its kind.
+pub(super) fn none_found(name: &str, extensions: &[&str]) -> Error {
+    let ends = extensions.iter().map(|end| format!(".{end}")).collect::<Vec<_>>().join(", ");
+    Error::new(Code::SourceUnavailable, format!("\"{name}\" holds no file that ends in {ends}."))
+        .hint("Check the path in the dataset's file; a relative path starts from the home folder.")
 }
 
 /// Whether a file is unpacked while it is read.
@@ -245,13 +271,13 @@ pub(crate) fn is_hidden(path: &Path) -> bool {
     name.starts_with('.') || (name.starts_with('_') && !name.contains('='))
 }
 
-fn has_extension(name: &str, extensions: &[&str]) -> bool {
+pub(super) fn has_extension(name: &str, extensions: &[&str]) -> bool {
     let lower = name.to_ascii_lowercase();
     without_compression(&lower).rsplit_once('.').is_some_and(|(_, end)| extensions.contains(&end))
 }
 
 /// A file's name without its ends: the name of its table.
-fn stem(name: &str) -> String {
+pub(super) fn stem(name: &str) -> String {
     let plain = &name[..without_compression(&name.to_ascii_lowercase()).len()];
     plain.rsplit_once('.').map_or(plain, |(stem, _)| stem).to_owned()
 }
@@ -315,12 +341,12 @@ fn check_depth(folder: &Path, depth: usize) -> Result<(), Error> {
 }
 
 /// `key=value` of a folder's name, decoded as Hive writes them.
-fn partition_of(folder: &str) -> Option<(String, String)> {
+pub(super) fn partition_of(folder: &str) -> Option<(String, String)> {
     let (key, value) = folder.split_once('=')?;
     (!key.is_empty()).then(|| (percent_decoded(key), percent_decoded(value)))
 }
 
-fn percent_decoded(text: &str) -> String {
+pub(super) fn percent_decoded(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;

@@ -35,10 +35,29 @@ pub(crate) fn columns(files: &[DataFile]) -> Result<(Vec<Field>, Vec<Vec<ScalarV
         for (text, row) in texts.iter().zip(&mut values) {
             row.push(value(text, &data_type));
         }
-        let metadata = [(SOURCE_TYPE.to_owned(), "partition".to_owned())].into();
-        fields.push(Field::new(key, data_type, texts.contains(&NULL)).with_metadata(metadata));
+        fields.push(field(key, data_type, texts.contains(&NULL)));
     }
     Ok((fields, values))
+}
+
+/// The column of a key of which these values were seen; others may follow.
+pub(crate) fn column(key: &str, seen: &[&str]) -> Field {
+    field(key, type_of(seen), true)
+}
+
+fn field(key: &str, data_type: DataType, nullable: bool) -> Field {
+    let metadata = [(SOURCE_TYPE.to_owned(), "partition".to_owned())].into();
+    Field::new(key, data_type, nullable).with_metadata(metadata)
+}
+
+/// A file's values of the partition columns of its table.
+pub(crate) fn values(file: &DataFile, fields: &[Field]) -> Vec<ScalarValue> {
+    file.partitions.iter().zip(fields).map(|((_, text), field)| value(text, field.data_type())).collect()
+}
+
+/// Whether a value is of the type that a key was given.
+pub(crate) fn fits(text: &str, data_type: &DataType) -> bool {
+    text == NULL || !value(text, data_type).is_null()
 }
 
 fn type_of(texts: &[&str]) -> DataType {
@@ -54,7 +73,8 @@ fn type_of(texts: &[&str]) -> DataType {
     }
 }
 
-fn value(text: &str, data_type: &DataType) -> ScalarValue {
+/// A value of a key that has the given type.
+pub(crate) fn value(text: &str, data_type: &DataType) -> ScalarValue {
     let text = (text != NULL).then_some(text);
     match data_type {
         DataType::Int64 => ScalarValue::Int64(text.and_then(|text| text.parse().ok())),

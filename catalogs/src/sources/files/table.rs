@@ -6,14 +6,13 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use arrow::array::{Array, BooleanArray, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use async_trait::async_trait;
+use chrono::{DateTime, TimeDelta, Utc};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::stats::Precision;
-use datafusion::common::{ColumnStatistics, DFSchema, DataFusionError, ScalarValue, Statistics, project_schema};
+use datafusion::common::{ColumnStatistics, DataFusionError, ScalarValue, Statistics, project_schema};
 use datafusion::datasource::listing::PartitionedFile;
-use datafusion::datasource::listing::helpers::expr_applicable_for_cols;
 use datafusion::datasource::object_store::ObjectStoreUrl;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder};
 use datafusion::datasource::source::DataSourceExec;
@@ -24,10 +23,14 @@ use datafusion::physical_plan::empty::EmptyExec;
 use engine::{Code, Error};
 use futures::{StreamExt, TryStreamExt};
 use object_store::local::LocalFileSystem;
+use object_store::memory::InMemory;
 use object_store::{ObjectMeta, ObjectStore};
 
 use super::find::{DataFile, Found};
-use super::{Format, invalid_file, merge, partition, unreachable_file};
+use super::learned::Learned;
+use super::prune::{PartitionFilters, is_on};
+use super::store::Hive;
+use super::{Format, Mixing, invalid_file, merge, partition, unreachable_file};
 
 /// Files that are looked into at once.
 const AT_ONCE: usize = 16;
@@ -39,10 +42,13 @@ pub(crate) struct FileTable {
     files: Vec<ScannedFile>,
     format: Arc<dyn Format>,
     schema: TableSchema,
+    /// The columns of the files, before the reader's own types.
+    merged: SchemaRef,
     partitions: Vec<Field>,
     store: Arc<dyn ObjectStore>,
     url: ObjectStoreUrl,
     statistics: Statistics,
+    learned: Learned,
 }
 
 /// One file with what was learned about it.
@@ -52,7 +58,7 @@ pub(crate) struct ScannedFile {
     /// The file's own columns, in its own order.
     pub(crate) columns: SchemaRef,
     meta: ObjectMeta,
-    values: Vec<ScalarValue>,
+    pub(super) values: Vec<ScalarValue>,
     statistics: Option<Arc<Statistics>>,
 }
 
@@ -64,9 +70,7 @@ impl FileTable {
         format: Arc<dyn Format>,
         before: Option<Arc<FileTable>>,
     ) -> Result<Self, Error> {
-        let store = LocalFileSystem::new_with_prefix(&found.root)
-            .map_err(|error| unreachable_file("folder", std::io::Error::other(error)))?;
-        let store: Arc<dyn ObjectStore> = Arc::new(store);
+        let store = folder_store(&found)?;
         let count = found.files.len();
         let columns: Vec<SchemaRef> = futures::stream::iter(found.files.clone())
             .map(|file| {
@@ -74,15 +78,20 @@ impl FileTable {
                 async move {
                     match known {
                         Some(known) => Ok::<_, Error>(known.columns),
-                        None => format.columns(&store, &file, count).await,
+                        None => format.columns(&store_of(&store, &file), &file, count).await,
                     }
                 }
             })
             .buffered(AT_ONCE)
             .try_collect()
             .await?;
-        let (partitions, values) = partition::columns(&found.files)?;
-        let schema = file_schema(&found, &columns, &partitions, format.as_ref())?;
+        let learned = before.as_ref().map(|before| before.learned.again()).unwrap_or_default();
+        let (partitions, values) = match &found.hive {
+            None => partition::columns(&found.files)?,
+            Some(hive) => learned.partitions(hive, &found.files),
+        };
+        let merged = file_schema(&found, &columns, &learned.columns(), &partitions, format.mixing())?;
+        let schema = format.readable(Arc::clone(&merged));
         let mut files = Vec::with_capacity(count);
         for ((file, columns), values) in found.files.iter().zip(columns).zip(values) {
             if columns.fields().is_empty() {
@@ -95,14 +104,17 @@ impl FileTable {
             .build();
         let url = store_url(&found)?;
         let statistics = Statistics::new_unknown(schema.table_schema());
-        let mut table = Self { found, files, format, schema, partitions, store, url, statistics };
+        let mut table = Self { found, files, format, schema, merged, partitions, store, url, statistics, learned };
         table.learn_statistics(&before).await;
+        if let Some(before) = before.filter(|before| before.schema.table_schema() == table.schema.table_schema()) {
+            table.learned.take_files(&before.learned);
+        }
         Ok(table)
     }
 
     /// Whether it is the table of these files.
     pub(crate) fn is_of(&self, found: &Found) -> bool {
-        self.found == *found
+        self.found == *found && !self.learned.is_outgrown()
     }
 
     /// How many rows it holds, where the files say so.
@@ -123,7 +135,7 @@ impl FileTable {
                     match known {
                         Some(known) => known.statistics,
                         None => {
-                            let own = format.statistics(store, &file.file, schema).await?;
+                            let own = format.statistics(&store_of(store, &file.file), &file.file, schema).await?;
                             Some(Arc::new(with_partitions(own, &file.values)))
                         }
                     }
@@ -135,6 +147,9 @@ impl FileTable {
         for (file, statistics) in self.files.iter_mut().zip(learned) {
             file.statistics = statistics;
         }
+        if self.found.hive.is_some() {
+            return; // These files are a sample, which says nothing of the whole.
+        }
         let files = self.files.iter().map(|file| file.statistics.as_deref()).collect();
         if let Some(statistics) = merged_statistics(files, self.schema.table_schema()) {
             self.statistics = statistics;
@@ -143,35 +158,59 @@ impl FileTable {
 
     /// The files whose partition values meet every filter.
     fn pruned(&self, state: &dyn Session, filters: &[Expr]) -> Result<Vec<&ScannedFile>, DataFusionError> {
-        let filters: Vec<&Expr> = filters.iter().filter(|filter| self.is_on_partitions(filter)).collect();
-        if filters.is_empty() {
-            return Ok(self.files.iter().collect());
-        }
-        let schema = Arc::new(Schema::new(self.partitions.clone()));
-        let mut columns = Vec::with_capacity(self.partitions.len());
-        for at in 0..self.partitions.len() {
-            columns.push(ScalarValue::iter_to_array(self.files.iter().map(|file| file.values[at].clone()))?);
-        }
-        let rows = RecordBatchOptions::new().with_row_count(Some(self.files.len()));
-        let batch = RecordBatch::try_new_with_options(Arc::clone(&schema), columns, &rows)?;
-        let schema = DFSchema::try_from(schema)?;
-        let mut keep = vec![true; self.files.len()];
-        for filter in filters {
-            let holds = state.create_physical_expr(filter.clone(), &schema)?.evaluate(&batch)?;
-            let holds = holds.into_array(self.files.len())?;
-            let holds = holds.as_any().downcast_ref::<BooleanArray>();
-            let holds = holds.ok_or_else(|| DataFusionError::Plan("A filter must be a condition".to_owned()))?;
-            for (at, keep) in keep.iter_mut().enumerate() {
-                *keep &= holds.is_valid(at) && holds.value(at);
-            }
-        }
+        let rows: Vec<&[ScalarValue]> = self.files.iter().map(|file| file.values.as_slice()).collect();
+        let keep = PartitionFilters::new(state, filters, &self.partitions).met_by(&rows)?;
         Ok(self.files.iter().zip(keep).filter_map(|(file, keep)| keep.then_some(file)).collect())
     }
 
-    /// Whether a filter can be decided by partition values alone.
-    fn is_on_partitions(&self, filter: &Expr) -> bool {
-        let names: Vec<&str> = self.partitions.iter().map(|field| field.name().as_str()).collect();
-        !names.is_empty() && expr_applicable_for_cols(&names, filter) && !has_subquery(filter)
+    /// The files of a partitioned folder as they are now, whose partition values meet every filter.
+    async fn listed(
+        &self,
+        hive: &Hive,
+        state: &dyn Session,
+        filters: &[Expr],
+    ) -> Result<Vec<ScannedFile>, DataFusionError> {
+        let filters = PartitionFilters::new(state, filters, &self.partitions);
+        let files = hive.files(&filters).await?;
+        self.learned.check_values(&files, &self.partitions)?;
+        let values: Vec<Vec<ScalarValue>> =
+            files.iter().map(|file| partition::values(file, &self.partitions)).collect();
+        let keep = filters.met_by(&values.iter().map(Vec::as_slice).collect::<Vec<_>>())?;
+        let kept = files.into_iter().zip(values).zip(keep).filter_map(|(file, keep)| keep.then_some(file));
+        let kept: Vec<(DataFile, Vec<ScalarValue>)> = kept.collect();
+        let count = kept.len();
+        let looked: Vec<Option<ScannedFile>> = futures::stream::iter(kept)
+            .map(|(file, values)| self.looked_into(file, values, count))
+            .buffered(AT_ONCE)
+            .try_collect()
+            .await?;
+        let files: Vec<ScannedFile> = looked.into_iter().flatten().collect();
+        let first = self.files.first().map_or("", |file| file.file.name.as_str());
+        self.learned.check_columns(&files, &self.partitions, (first, &self.merged), self.format.mixing())?;
+        Ok(files)
+    }
+
+    /// A file with what is to be known of it, one of `count`. None where it is empty.
+    async fn looked_into(
+        &self,
+        file: DataFile,
+        values: Vec<ScalarValue>,
+        count: usize,
+    ) -> Result<Option<ScannedFile>, Error> {
+        let known = self.learned.known(&file).or_else(|| known_of(&self.files, &file));
+        if let Some(known) = known {
+            return Ok(Some(known));
+        }
+        let store = store_of(&self.store, &file);
+        let columns = self.format.columns(&store, &file, count).await?;
+        if columns.fields().is_empty() {
+            return Ok(None);
+        }
+        let statistics = self.format.statistics(&store, &file, self.schema.file_schema()).await;
+        let statistics = statistics.map(|own| Arc::new(with_partitions(own, &values)));
+        let scanned = ScannedFile { meta: object_meta(&file)?, file, columns, values, statistics };
+        self.learned.keep(&scanned);
+        Ok(Some(scanned))
     }
 }
 
@@ -194,7 +233,7 @@ impl TableProvider for FileTable {
         filters: &[&Expr],
     ) -> Result<Vec<TableProviderFilterPushDown>, DataFusionError> {
         let support = |filter: &&Expr| {
-            if self.is_on_partitions(filter) {
+            if is_on(&self.partitions, filter) {
                 TableProviderFilterPushDown::Exact
             } else {
                 // Readers take what they can from the filter above the scan, which stays there.
@@ -211,7 +250,14 @@ impl TableProvider for FileTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>, DataFusionError> {
-        let files = self.pruned(state, filters)?;
+        let listed;
+        let files: Vec<&ScannedFile> = match &self.found.hive {
+            None => self.pruned(state, filters)?,
+            Some(hive) => {
+                listed = self.listed(hive, state, filters).await?;
+                listed.iter().collect()
+            }
+        };
         if files.is_empty() {
             return Ok(Arc::new(EmptyExec::new(project_schema(&self.schema(), projection)?)));
         }
@@ -241,36 +287,33 @@ impl ScannedFile {
     }
 }
 
-fn has_subquery(filter: &Expr) -> bool {
-    use datafusion::common::tree_node::TreeNode;
-    let is_subquery = |expr: &Expr| {
-        Ok(matches!(
-            expr,
-            Expr::ScalarSubquery(_)
-                | Expr::Exists(_)
-                | Expr::InSubquery(_)
-                | Expr::SetComparison(_)
-                | Expr::OuterReferenceColumn(..)
-                | Expr::Placeholder(_)
-        ))
-    };
-    filter.exists(is_subquery).unwrap_or(true)
-}
-
 /// What a former opening knows of a file that is still the same.
 fn known(before: &Option<Arc<FileTable>>, file: &DataFile) -> Option<ScannedFile> {
-    let files = &before.as_ref()?.files;
+    let before = before.as_ref()?;
+    known_of(&before.files, file).or_else(|| before.learned.known(file))
+}
+
+fn known_of(files: &[ScannedFile], file: &DataFile) -> Option<ScannedFile> {
     // Files are sorted by name.
     let at = files.binary_search_by(|known| known.file.path.cmp(&file.path)).ok()?;
     (files[at].file == *file).then(|| files[at].clone())
+}
+
+/// The store that a file is read from: its own, held to its version, or the folder of this machine.
+fn store_of(folder: &Arc<dyn ObjectStore>, file: &DataFile) -> Arc<dyn ObjectStore> {
+    match &file.stored {
+        Some(stored) => Arc::new(stored.steady(&file.name)),
+        None => Arc::clone(folder),
+    }
 }
 
 /// The columns that files hold. A column that the folders carry too is taken from the folders.
 fn file_schema(
     found: &Found,
     columns: &[SchemaRef],
+    learned: &[(String, SchemaRef)],
     partitions: &[Field],
-    format: &dyn Format,
+    mixing: Mixing,
 ) -> Result<SchemaRef, Error> {
     let own: Vec<(&str, SchemaRef)> = found
         .files
@@ -283,11 +326,19 @@ fn file_schema(
         let name = found.files.first().map_or("", |file| file.name.as_str());
         return Err(invalid_file(name, "is empty: it names no column.").hint("Write a file with a header or rows."));
     }
-    let merged = merge::merge(own.iter().map(|(name, schema)| (*name, schema)), format.mixing())?;
-    Ok(format.readable(merged))
+    let own = || own.iter().map(|(name, schema)| (*name, schema));
+    if found.hive.is_some() && !learned.is_empty() {
+        // What a file had that is gone since, and fits no more, must not stand in the way.
+        let learned = learned.iter().map(|(name, schema)| (name.as_str(), schema));
+        if let Ok(merged) = merge::merge(own().chain(learned), mixing) {
+            return Ok(merged);
+        }
+    }
+    merge::merge(own(), mixing)
 }
 
-fn without(columns: &SchemaRef, partitions: &[Field]) -> SchemaRef {
+/// A file's columns, but for those that the folders carry.
+pub(super) fn without(columns: &SchemaRef, partitions: &[Field]) -> SchemaRef {
     let is_partition = |name: &str| partitions.iter().any(|field| field.name() == name);
     if !columns.fields().iter().any(|field| is_partition(field.name())) {
         return Arc::clone(columns);
@@ -299,7 +350,22 @@ fn without(columns: &SchemaRef, partitions: &[Field]) -> SchemaRef {
 pub(crate) fn object_meta(file: &DataFile) -> Result<ObjectMeta, Error> {
     let location = object_store::path::Path::parse(&file.name)
         .map_err(|error| invalid_file(&file.name, "has a name that cannot be read.").cause(error))?;
-    Ok(ObjectMeta { location, last_modified: file.modified.into(), size: file.size, e_tag: None, version: None })
+    let mut last_modified: DateTime<Utc> = file.modified.into();
+    if file.stored.is_some() {
+        // Footers are told apart by size and time, and a store's clock is coarse: the version makes it finer.
+        last_modified += TimeDelta::nanoseconds(i64::try_from(file.identity % 1_000_000_000).unwrap_or_default());
+    }
+    Ok(ObjectMeta { location, last_modified, size: file.size, e_tag: None, version: None })
+}
+
+/// The folder that files of this machine are in. Files in stores carry their own.
+fn folder_store(found: &Found) -> Result<Arc<dyn ObjectStore>, Error> {
+    if found.files.iter().any(|file| file.stored.is_some()) {
+        return Ok(Arc::new(InMemory::new()));
+    }
+    let folder = LocalFileSystem::new_with_prefix(&found.root)
+        .map_err(|error| unreachable_file("folder", std::io::Error::other(error)))?;
+    Ok(Arc::new(folder))
 }
 
 /// The address of the table's folder in plans. It says nothing about where the folder is.

@@ -16,11 +16,17 @@ use datafusion::datasource::table_schema::TableSchema;
 use datafusion::physical_expr::projection::ProjectionExprs;
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use datafusion::physical_plan::{DisplayFormatType, PhysicalExpr};
-use engine::Error;
+use engine::{Code, Error};
+use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt};
 use object_store::ObjectStore;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use super::table::ScannedFile;
+
+/// Batches of a file in a store that are read before somebody takes them.
+const BATCHES_AHEAD: usize = 2;
 
 /// Batches of one file.
 pub(crate) type Batches = Box<dyn Iterator<Item = Result<RecordBatch, Error>> + Send>;
@@ -126,9 +132,49 @@ impl FileOpener for TextOpener {
         let scanned = scanned.ok_or_else(|| DataFusionError::Internal("A file that no table opened".to_owned()))?;
         let (format, schema, batch_size) = (Arc::clone(&self.format), Arc::clone(&self.schema), self.batch_size);
         let opening = async move {
+            if scanned.file.stored.is_some() {
+                return Ok(read_elsewhere(format, scanned, schema, batch_size));
+            }
             let batches = format.read(&scanned, schema, batch_size).map_err(DataFusionError::from)?;
             Ok(futures::stream::iter(batches).map(|batch| batch.map_err(DataFusionError::from)).boxed())
         };
         Ok(opening.boxed())
     }
+}
+
+/// Batches that a thread of their own reads, which waits for a store. It ends with the stream.
+fn read_elsewhere(
+    format: Arc<dyn TextFormat>,
+    file: Arc<ScannedFile>,
+    schema: SchemaRef,
+    batch_size: usize,
+) -> BoxStream<'static, Result<RecordBatch, DataFusionError>> {
+    let (sender, receiver) = mpsc::channel(BATCHES_AHEAD);
+    let mut reading = JoinSet::new();
+    reading.spawn_blocking(move || {
+        let batches = match format.read(&file, schema, batch_size) {
+            Ok(batches) => batches,
+            Err(error) => Box::new(std::iter::once(Err(error))),
+        };
+        for batch in batches {
+            let is_end = batch.is_err();
+            if sender.blocking_send(batch).is_err() || is_end {
+                return;
+            }
+        }
+    });
+    let next = |(mut receiver, mut reading): (mpsc::Receiver<Result<RecordBatch, Error>>, JoinSet<()>)| async move {
+        let batch = match receiver.recv().await {
+            Some(batch) => batch,
+            // A thread that broke down must not look like the end of the file.
+            None => match reading.join_next().await {
+                Some(Err(cause)) => {
+                    Err(Error::new(Code::Internal, "Reading a file failed; the log has the cause.").cause(cause))
+                }
+                _ => return None,
+            },
+        };
+        Some((batch.map_err(DataFusionError::from), (receiver, reading)))
+    };
+    futures::stream::unfold((receiver, reading), next).boxed()
 }
