@@ -23,6 +23,8 @@ pub struct Transfer {
 pub struct Transfers {
     max_rows: Option<u64>,
     max_bytes: Option<u64>,
+    /// Whether the caller may be told how many rows lie in the sources: not where a policy hides some.
+    tells: bool,
     fetched: Mutex<Fetched>,
 }
 
@@ -33,8 +35,9 @@ struct Fetched {
 }
 
 impl Transfers {
-    pub(crate) fn new(limits: &Limits) -> Self {
-        Self { max_rows: limits.max_source_rows, max_bytes: limits.max_source_bytes, fetched: Mutex::default() }
+    pub(crate) fn new(limits: &Limits, tells: bool) -> Self {
+        let (max_rows, max_bytes) = (limits.max_source_rows, limits.max_source_bytes);
+        Self { max_rows, max_bytes, tells, fetched: Mutex::default() }
     }
 
     /// Where the query that a scan works for counts.
@@ -55,7 +58,10 @@ impl Transfers {
         fetched.all = (fetched.all.0 + rows, fetched.all.1 + bytes);
         let all = fetched.all;
         drop(fetched);
-        self.check(all, |bound| format!("The query has fetched {} rows from databases; {bound}.", all.0))
+        self.check(all, |tells| match tells {
+            true => format!("The query has fetched {} rows from databases", all.0),
+            false => "The query has fetched too much from databases".to_owned(),
+        })
     }
 
     /// Refuses a plan that is sure to fetch too much.
@@ -65,9 +71,12 @@ impl Transfers {
     pub(crate) fn admit(&self, expected: &[Transfer]) -> Result<(), Error> {
         let sum = |part: fn(&Transfer) -> u64| expected.iter().map(part).fold(0, u64::saturating_add);
         let all = (sum(|transfer| transfer.rows), sum(|transfer| transfer.bytes));
-        self.check(all, |bound| {
+        self.check(all, |tells| {
             let most = expected.iter().max_by_key(|transfer| transfer.bytes).map_or("", |transfer| &transfer.source);
-            format!("The query would fetch about {} rows, most from source \"{most}\"; {bound}.", all.0)
+            match tells {
+                true => format!("The query would fetch about {} rows, most from source \"{most}\"", all.0),
+                false => format!("The query would fetch too much, most from source \"{most}\""),
+            }
         })
     }
 
@@ -81,19 +90,47 @@ impl Transfers {
         self.fetched().by_source.iter().map(of).collect()
     }
 
-    fn check(&self, (rows, bytes): (u64, u64), sentence: impl FnOnce(&str) -> String) -> Result<(), Error> {
+    fn check(&self, (rows, bytes): (u64, u64), sentence: impl FnOnce(bool) -> String) -> Result<(), Error> {
         let over = |count: u64, max: Option<u64>| max.filter(|max| count > *max);
         let bound = match (over(rows, self.max_rows), over(bytes, self.max_bytes)) {
             (Some(max), _) => format!("limits.max_source_rows is {max}"),
             (None, Some(max)) => format!("limits.max_source_bytes is {max}"),
             (None, None) => return Ok(()),
         };
-        Err(Error::new(Code::BudgetExceeded, sentence(&bound)).hint(
+        Err(Error::new(Code::BudgetExceeded, format!("{}; {bound}.", sentence(self.tells))).hint(
             "Filter or aggregate so that the source does it (EXPLAIN shows what it is asked), or raise the limit.",
         ))
     }
 
     fn fetched(&self) -> MutexGuard<'_, Fetched> {
         self.fetched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_policy_hides_is_not_told() {
+        let limits = Limits { max_source_rows: Some(100), ..Limits::default() };
+        let expected = [Transfer { source: "bank".to_owned(), rows: 4321, bytes: 9 }];
+        for tells in [true, false] {
+            let transfers = Transfers::new(&limits, tells);
+            let refused = transfers.admit(&expected).unwrap_err();
+            assert_eq!(refused.message().contains("4321"), tells, "{refused}");
+            transfers.count("bank", 100, 9).unwrap();
+            let stopped = transfers.count("bank", 21, 9).unwrap_err();
+            assert_eq!(stopped.message().contains("121"), tells, "{stopped}");
+            assert_eq!(transfers.so_far(), [Transfer { source: "bank".to_owned(), rows: 121, bytes: 18 }]);
+        }
+    }
+
+    #[test]
+    fn bytes_are_bounded_by_themselves() {
+        let limits = Limits { max_source_bytes: Some(1000), ..Limits::default() };
+        let transfers = Transfers::new(&limits, true);
+        transfers.count("a", 1_000_000, 600).unwrap();
+        assert_eq!(transfers.count("b", 1, 600).unwrap_err().code(), Code::BudgetExceeded);
     }
 }

@@ -47,7 +47,7 @@ impl Governed {
         let logical = engine.inner.catalog.federate(share_equal_parts(logical)?)?;
         let physical = self.state.query_planner().create_physical_plan(&logical, &self.state).await?;
         verify_physical(&physical, reads)?;
-        let transfers = Arc::new(Transfers::new(&engine.inner.limits));
+        let transfers = Arc::new(Transfers::new(&engine.inner.limits, !self.grants.has_policies()));
         if self.kind() != Kind::Explain {
             transfers.admit(&engine.inner.catalog.transfers(&physical))?;
         }
