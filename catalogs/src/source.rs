@@ -42,7 +42,7 @@ pub trait SourceKind: Debug + Send + Sync {
 }
 
 /// What a kind needs to make a source.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Connect {
     /// The source's id, for logs and messages.
     pub id: String,
@@ -99,6 +99,9 @@ pub trait Source: Debug + Send + Sync {
     fn listing_lifetime(&self) -> Duration {
         Duration::from_secs(5)
     }
+
+    /// Forgets what it remembers of its tables: which there are, their columns, their sizes. It asks nothing; connections stay.
+    fn forget(&self) {}
 
     /// Connections open, idle and at most; None where it has no pool.
     fn pool(&self) -> Option<(u32, u32, u32)> {

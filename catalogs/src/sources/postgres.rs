@@ -219,6 +219,10 @@ impl Source for Database {
         .await
     }
 
+    fn forget(&self) {
+        self.server.listings.forget();
+    }
+
     fn pool(&self) -> Option<(u32, u32, u32)> {
         Some(self.server.pool.counts())
     }

@@ -10,4 +10,5 @@ mod mysql;
 #[cfg(test)]
 mod postgres;
 mod registry;
+mod reload;
 mod sqlite;
