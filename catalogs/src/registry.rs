@@ -219,6 +219,8 @@ impl Catalog for Registry {
         let status = |source: &Registered| {
             let (health, checked_at) = source.health();
             let declared = &source.declared;
+            let outage = declared.source.outage().filter(|_| declared.is_enabled);
+            let health = outage.map_or(health, SourceHealth::Unavailable);
             SourceStatus {
                 id: declared.id.clone(),
                 kind: declared.kind.name().to_owned(),

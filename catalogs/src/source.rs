@@ -103,6 +103,11 @@ pub trait Source: Debug + Send + Sync {
     /// Forgets what it remembers of its tables: which there are, their columns, their sizes. It asks nothing; connections stay.
     fn forget(&self) {}
 
+    /// Why it is not asked at present, where it has failed too often to be tried by every query.
+    fn outage(&self) -> Option<String> {
+        None
+    }
+
     /// Connections open, idle and at most; None where it has no pool.
     fn pool(&self) -> Option<(u32, u32, u32)> {
         None

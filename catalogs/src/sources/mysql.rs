@@ -202,6 +202,10 @@ impl Source for Database {
         self.server.listings.forget();
     }
 
+    fn outage(&self) -> Option<String> {
+        self.server.pool.outage()
+    }
+
     fn pool(&self) -> Option<(u32, u32, u32)> {
         Some(self.server.pool.counts())
     }
