@@ -3,6 +3,7 @@
 //! All problems are found at once. Nothing here connects to a source or opens a data file.
 
 pub(crate) mod amount;
+mod connections;
 mod dataset_file;
 mod datasource_file;
 mod folder;
@@ -24,6 +25,7 @@ use engine::policy::Policies;
 
 pub(crate) use amount::Timespan;
 pub use amount::timespan;
+pub use connections::Connections;
 pub use problem::{Fault, Problem, Problems};
 pub use settings::{Flight, Http, LogFormat, Settings, Telemetry};
 
@@ -59,7 +61,7 @@ pub(crate) struct DeclaredDataset {
 }
 
 /// A part of a source.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct DeclaredPart {
     pub(crate) source: String,
     pub(crate) scope: Scope,
@@ -74,17 +76,33 @@ impl Home {
     /// # Errors
     /// Everything that is wrong in it, at once.
     pub fn load(dir: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Home, Problems> {
-        let (home, problems) = folder::read(dir, env);
+        Self::load_again(dir, env, &Connections::default())
+    }
+
+    /// As [`Home::load`], and a source whose configuration is the same as when `connections` met it is still the same source.
+    ///
+    /// # Errors
+    /// As [`Home::load`].
+    pub fn load_again(
+        dir: &Path,
+        env: &dyn Fn(&str) -> Option<String>,
+        connections: &Connections,
+    ) -> Result<Home, Problems> {
+        let (home, problems) = folder::read(dir, env, connections);
         if problems.is_empty() { Ok(home) } else { Err(problems) }
     }
 
     /// Reads what can be used of the home in `dir`: a dataset or a source that has problems is left out, and hurts no
-    /// other.
+    /// other. `connections` gets to know its sources.
     ///
     /// # Errors
     /// Problems of `weft.yaml`, of the policies and of the folder itself: nothing may run without knowing those.
-    pub fn load_usable(dir: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<(Home, Problems), Problems> {
-        let (home, problems) = folder::read(dir, env);
+    pub fn load_usable(
+        dir: &Path,
+        env: &dyn Fn(&str) -> Option<String>,
+        connections: &Connections,
+    ) -> Result<(Home, Problems), Problems> {
+        let (home, problems) = folder::read(dir, env, connections);
         let is_fatal = |problem: &Problem| {
             problem.fault == Fault::NoHome
                 || problem.file == folder::SETTINGS_FILE
@@ -103,16 +121,13 @@ impl Home {
         table_flag::home_of(tables.iter().map(|(name, place)| (name.as_ref(), place.as_ref())))
     }
 
-    /// This home together with tables of `--table`: as [`Home::of_tables`] makes them, and the default dataset is `local`.
-    ///
-    /// # Errors
-    /// As [`Home::of_tables`].
-    pub fn with_tables<N: AsRef<str>, W: AsRef<str>>(mut self, tables: &[(N, W)]) -> Result<Home, Problems> {
-        let local = Home::of_tables(tables)?;
+    /// This home together with one of `--table`, as [`Home::of_tables`] makes it. If there are such tables, theirs is the
+    /// default dataset.
+    pub fn and(mut self, local: Home) -> Home {
         self.sources.extend(local.sources);
         self.datasets.extend(local.datasets);
-        self.settings.default_dataset = local.settings.default_dataset;
-        Ok(self)
+        self.settings.default_dataset = local.settings.default_dataset.or(self.settings.default_dataset);
+        self
     }
 
     /// What is worth knowing and no problem, such as a prompt file that is not there yet.

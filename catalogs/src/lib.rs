@@ -7,6 +7,6 @@ mod registry;
 mod source;
 pub mod sources;
 
-pub use home::{Fault, Flight, Home, Http, LogFormat, Problem, Problems, Settings, Telemetry, timespan};
+pub use home::{Connections, Fault, Flight, Home, Http, LogFormat, Problem, Problems, Settings, Telemetry, timespan};
 pub use registry::Registry;
 pub use source::{Connect, Scope, ScopedTable, Source, SourceKind};

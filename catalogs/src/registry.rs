@@ -1,8 +1,11 @@
 //! The datasets and sources of a home, as the engine asks for them. Sources are opened when they are asked for, each on
 //! its own: one that fails hurts no other.
 
+mod refresh;
+mod seen;
+
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
@@ -10,12 +13,13 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 use engine::{
-    Catalog, Code, Dataset, Error, SourceHealth, SourceStatus, TableEntry, TableKind, TableProviderRef, Transfer,
+    Catalog, Code, Dataset, Drift, Error, SourceHealth, SourceStatus, TableEntry, TableKind, TableProviderRef, Transfer,
 };
 use futures::future::join_all;
 
 use crate::home::{DeclaredDataset, DeclaredPart, DeclaredSource, Home};
 use crate::sources::remote::{MarkAwaited, push_aggregates, transfers};
+use seen::Seen;
 
 /// The datasets and sources of a home. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -30,6 +34,7 @@ struct Inner {
     /// In the order of the files, as start lines tell them.
     sources: Vec<Registered>,
     listings: Mutex<HashMap<String, Listing>>,
+    seen: Seen,
 }
 
 /// The tables of a dataset, and until when they need not be asked for again.
@@ -39,18 +44,47 @@ type Listing = (Instant, Arc<[TableEntry]>);
 #[derive(Debug)]
 struct Registered {
     declared: DeclaredSource,
-    health: Mutex<(SourceHealth, Option<SystemTime>)>,
+    health: Arc<Mutex<Health>>,
 }
+
+/// How a source fared, and when that was.
+type Health = (SourceHealth, Option<SystemTime>);
 
 impl Registry {
     /// The datasets and sources of `home`. Nothing is opened.
     pub fn new(home: &Home) -> Self {
+        Self::of(home, Registered::new)
+    }
+
+    /// The datasets and sources of a home that was read again. A source that is still the same one keeps its connections and
+    /// its health, and forgets what it remembered of its tables: the next query sees them as they are.
+    pub fn renewed(&self, home: &Home) -> Self {
+        let next = Self::of(home, |declared| {
+            let is_same = |known: &&Registered| {
+                std::ptr::addr_eq(Arc::as_ptr(&known.declared.source), Arc::as_ptr(&declared.source))
+            };
+            match self.inner.sources.iter().find(is_same) {
+                Some(known) if known.declared.is_enabled == declared.is_enabled => {
+                    declared.source.forget();
+                    Registered { health: Arc::clone(&known.health), declared }
+                }
+                _ => Registered::new(declared),
+            }
+        });
+        for dataset in next.inner.datasets.iter().filter(|dataset| self.is_made_alike(&next, dataset)) {
+            next.inner.seen.put(&dataset.id, self.inner.seen.of(&dataset.id));
+        }
+        next
+    }
+
+    fn of(home: &Home, registered: impl FnMut(DeclaredSource) -> Registered) -> Self {
         let by_id: BTreeMap<&str, &DeclaredDataset> =
             home.datasets.iter().map(|declared| (declared.dataset.id.as_str(), declared)).collect();
         let datasets = by_id.values().map(|declared| Arc::clone(&declared.dataset)).collect();
         let parts = by_id.iter().map(|(id, declared)| ((*id).to_owned(), declared.parts.clone())).collect();
-        let sources = home.sources.iter().cloned().map(Registered::new).collect();
-        Self { inner: Arc::new(Inner { datasets, parts, sources, listings: Mutex::default() }) }
+        let sources = home.sources.iter().cloned().map(registered).collect();
+        let inner = Inner { datasets, parts, sources, listings: Mutex::default(), seen: Seen::default() };
+        Self { inner: Arc::new(inner) }
     }
 
     /// What was registered, one line per source and the totals: the lines of a start.
@@ -71,11 +105,11 @@ impl Registry {
         lines
     }
 
-    /// Tests all sources at once, each for at most `deadline`, and keeps the results as their health. Sources that are
-    /// switched off are left out.
+    /// Tests all sources that nobody has used yet at once, each for at most `deadline`, and keeps the results as their health.
+    /// Sources that are switched off are left out.
     pub async fn probe(&self, deadline: Duration) -> Vec<(String, Result<(), Error>)> {
-        let enabled = self.inner.sources.iter().filter(|source| source.declared.is_enabled);
-        join_all(enabled.map(|source| async move {
+        let unused = self.inner.sources.iter().filter(|source| source.health().0 == SourceHealth::Unused);
+        join_all(unused.map(|source| async move {
             let tested = tokio::time::timeout(deadline, source.declared.source.test()).await;
             let result = tested.unwrap_or_else(|_| {
                 let text = format!("Source \"{}\" did not answer in time.", source.declared.id);
@@ -85,6 +119,15 @@ impl Registry {
             (source.declared.id.clone(), result)
         }))
         .await
+    }
+
+    /// Whether `dataset` shows the same parts of the same sources in `other`.
+    fn is_made_alike(&self, other: &Registry, dataset: &Dataset) -> bool {
+        self.inner.parts.get(&dataset.id).is_some_and(|parts| other.inner.parts.get(&dataset.id) == Some(parts))
+    }
+
+    fn listings(&self) -> MutexGuard<'_, HashMap<String, Listing>> {
+        self.inner.listings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn parts(&self, dataset: &Dataset) -> Result<&[DeclaredPart], Error> {
@@ -131,7 +174,11 @@ impl Registry {
 impl Registered {
     fn new(declared: DeclaredSource) -> Self {
         let health = if declared.is_enabled { SourceHealth::Unused } else { SourceHealth::Disabled };
-        Self { declared, health: Mutex::new((health, None)) }
+        Self { declared, health: Arc::new(Mutex::new((health, None))) }
+    }
+
+    fn health(&self) -> Health {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Takes note of how the source answered. A file that is torn is the fault of one table, not of its source, unless
@@ -175,8 +222,10 @@ impl Catalog for Registry {
             }
         }
         let status = |source: &Registered| {
-            let (health, checked_at) = source.health.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let (health, checked_at) = source.health();
             let declared = &source.declared;
+            let outage = declared.source.outage().filter(|_| declared.is_enabled);
+            let health = outage.map_or(health, SourceHealth::Unavailable);
             SourceStatus {
                 id: declared.id.clone(),
                 kind: declared.kind.name().to_owned(),
@@ -196,7 +245,7 @@ impl Catalog for Registry {
     async fn tables(&self, dataset: &Dataset) -> Result<Arc<[TableEntry]>, Error> {
         let parts = self.parts(dataset)?;
         let known = {
-            let listings = self.inner.listings.lock().unwrap_or_else(PoisonError::into_inner);
+            let listings = self.listings();
             listings
                 .get(&dataset.id)
                 .filter(|(until, _)| Instant::now() < *until)
@@ -206,9 +255,9 @@ impl Catalog for Registry {
             return Ok(entries);
         }
         let (entries, lifetime) = self.listing(dataset, parts).await?;
+        self.inner.seen.listed(&dataset.id, &entries);
         if !lifetime.is_zero() {
-            let mut listings = self.inner.listings.lock().unwrap_or_else(PoisonError::into_inner);
-            listings.insert(dataset.id.clone(), (Instant::now() + lifetime, Arc::clone(&entries)));
+            self.listings().insert(dataset.id.clone(), (Instant::now() + lifetime, Arc::clone(&entries)));
         }
         Ok(entries)
     }
@@ -227,9 +276,16 @@ impl Catalog for Registry {
             let source = self.source(&part.source)?;
             let opened = source.declared.source.open(&part.scope, inner, table).await;
             source.heard(opened.as_ref().err(), false);
+            if let Ok(Some(opened)) = &opened {
+                self.inner.seen.opened(&dataset.id, schema, table, opened.schema());
+            }
             return opened;
         }
         Ok(None)
+    }
+
+    async fn refresh(&self, dataset: &Dataset) -> Result<Drift, Error> {
+        self.read_again(dataset).await
     }
 }
 

@@ -42,7 +42,7 @@ pub trait SourceKind: Debug + Send + Sync {
 }
 
 /// What a kind needs to make a source.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Connect {
     /// The source's id, for logs and messages.
     pub id: String,
@@ -98,6 +98,14 @@ pub trait Source: Debug + Send + Sync {
     /// How long a listing of tables may be reused before the source is asked again.
     fn listing_lifetime(&self) -> Duration {
         Duration::from_secs(5)
+    }
+
+    /// Forgets what it remembers of its tables: which there are, their columns, their sizes. It asks nothing; connections stay.
+    fn forget(&self) {}
+
+    /// Why it is not asked at present, where it has failed too often to be tried by every query.
+    fn outage(&self) -> Option<String> {
+        None
     }
 
     /// Connections open, idle and at most; None where it has no pool.

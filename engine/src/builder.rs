@@ -1,28 +1,33 @@
 //! The engine and how it is put together. Cheap to clone; it holds no connection of its own.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::Semaphore;
 
 use crate::journal::{Journal, Observer};
 use crate::policy::Policies;
 use crate::session::Sessions;
-use crate::{Catalog, Error, Limits, Principal, QueryId};
+use crate::{Catalog, Error, Limits, MemoryCatalog, Principal, QueryId};
 
 /// The engine: [`Engine::query`] is the only way to rows.
 #[derive(Debug, Clone)]
 pub struct Engine {
+    /// What one query sees from its first name to its last row. A handle that answers nothing yet sees no dataset, so that it
+    /// keeps no source open that a reload has taken away: [`Engine::present`] gives what there is.
     pub(crate) inner: Arc<Inner>,
+    /// What the next query will see; shared by all clones.
+    present: Arc<RwLock<Arc<Inner>>>,
 }
 
-#[derive(Debug)]
+/// The catalog and the policies change together, in one step; the rest is the same for the engine's whole life.
+#[derive(Debug, Clone)]
 pub(crate) struct Inner {
     pub(crate) catalog: Arc<dyn Catalog>,
     pub(crate) policies: Policies,
     pub(crate) limits: Limits,
     pub(crate) default_dataset: Option<String>,
-    pub(crate) sessions: Sessions,
+    pub(crate) sessions: Arc<Sessions>,
     pub(crate) journal: Journal,
     pub(crate) permits: Arc<Semaphore>,
 }
@@ -51,6 +56,22 @@ impl Engine {
     /// Queries that run at this moment.
     pub fn running(&self) -> usize {
         self.inner.journal.running()
+    }
+
+    /// From now on queries see these datasets under these policies. Those that run go on with what they started with.
+    pub fn reload(&self, catalog: impl Catalog, policies: Policies, default_dataset: Option<String>) {
+        let mut present = self.present.write().unwrap_or_else(PoisonError::into_inner);
+        let next = Inner { catalog: Arc::new(catalog), policies, default_dataset, ..Inner::clone(&present) };
+        let before = std::mem::replace(&mut *present, Arc::new(next));
+        drop(present);
+        // Connections may close with it, and no query waits for that.
+        drop(before);
+    }
+
+    /// The engine with what there is now, for one query.
+    pub(crate) fn present(&self) -> Engine {
+        let inner = Arc::clone(&self.present.read().unwrap_or_else(PoisonError::into_inner));
+        Engine { inner, present: Arc::clone(&self.present) }
     }
 }
 
@@ -102,16 +123,21 @@ impl EngineBuilder {
     pub fn build(self) -> Result<Engine, Error> {
         const RECORDS_KEPT: usize = 10_000;
         let sessions = Sessions::new(&self.limits, self.spill_dir.as_deref(), &*self.catalog)?;
-        Ok(Engine {
-            inner: Arc::new(Inner {
-                catalog: self.catalog,
-                policies: self.policies,
-                permits: Arc::new(Semaphore::new(self.limits.concurrent_queries)),
-                limits: self.limits,
-                default_dataset: self.default_dataset,
-                sessions,
-                journal: Journal::new(RECORDS_KEPT, self.observer),
-            }),
-        })
+        let handle = Inner {
+            catalog: Arc::new(MemoryCatalog::default()),
+            policies: Policies::default(),
+            permits: Arc::new(Semaphore::new(self.limits.concurrent_queries)),
+            limits: self.limits,
+            default_dataset: None,
+            sessions: Arc::new(sessions),
+            journal: Journal::new(RECORDS_KEPT, self.observer),
+        };
+        let present = Inner {
+            catalog: self.catalog,
+            policies: self.policies,
+            default_dataset: self.default_dataset,
+            ..handle.clone()
+        };
+        Ok(Engine { inner: Arc::new(handle), present: Arc::new(RwLock::new(Arc::new(present))) })
     }
 }

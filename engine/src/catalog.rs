@@ -2,6 +2,7 @@
 //!
 //! The engine asks; it never keeps a connection, and a listing never opens a file or a database by itself.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 
-use crate::{Code, Error, Transfer};
+use crate::{Code, Drift, Error, Transfer};
 
 /// A table that can be scanned.
 pub type TableProviderRef = Arc<dyn TableProvider>;
@@ -43,6 +44,13 @@ pub struct Dataset {
     pub access: Access,
     /// Its weights, where it is a sample.
     pub weights: Option<Weights>,
+}
+
+impl Dataset {
+    /// The name of a table after `dataset.`: tables of other schemas than the default carry theirs.
+    pub fn listed_name<'a>(&self, schema: &str, table: &'a str) -> Cow<'a, str> {
+        crate::path::listed_name(self, schema, table)
+    }
 }
 
 /// Who may see a dataset. An empty set means everyone.
@@ -210,6 +218,15 @@ pub trait Catalog: Debug + Send + Sync + 'static {
     /// # Errors
     /// `source_unavailable`, `source_rejected`, `data_invalid`.
     async fn table(&self, dataset: &Dataset, schema: &str, table: &str) -> Result<Option<TableProviderRef>, Error>;
+
+    /// Forgets what is remembered of the dataset's tables, reads them again, and says what is otherwise than it was last seen.
+    /// A catalog that remembers nothing has nothing to forget.
+    ///
+    /// # Errors
+    /// `source_unavailable`, `source_rejected`, `data_invalid`. One table that cannot be read is no error: the answer names it.
+    async fn refresh(&self, dataset: &Dataset) -> Result<Drift, Error> {
+        Ok(Drift { tables: self.tables(dataset).await?.len(), ..Drift::default() })
+    }
 
     /// Moves parts of a plan into the sources that can do them. The plan has been verified; what comes back must read no more.
     ///

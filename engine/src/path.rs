@@ -48,7 +48,8 @@ impl Engine {
         let timeout =
             query.timeout.map_or(self.inner.limits.query_timeout, |own| own.min(self.inner.limits.query_timeout));
         let deadline = Instant::now() + timeout;
-        let work = AssertUnwindSafe(self.prepare(principal, &query, &entry, deadline)).catch_unwind();
+        let engine = self.present();
+        let work = AssertUnwindSafe(engine.prepare(principal, &query, &entry, deadline)).catch_unwind();
         let prepared = tokio::select! {
             biased;
             () = cancel.cancelled() => Err(cancelled()),
@@ -77,8 +78,9 @@ impl Engine {
     /// As [`Engine::query`] before the first row.
     pub async fn describe(&self, principal: &Principal, query: &Query) -> Result<Description, Error> {
         let timeout = self.inner.limits.query_timeout;
+        let engine = self.present();
         let work = AssertUnwindSafe(async {
-            let planned = plan::Planned::describe(self, principal, query).await?;
+            let planned = plan::Planned::describe(&engine, principal, query).await?;
             let parameters = planned.parameters();
             let governed = planned.govern(principal, query)?;
             Ok(Description { schema: governed.schema(), parameters, datasets: governed.datasets() })

@@ -17,6 +17,7 @@ mod mcp;
 mod output;
 mod progress;
 mod query;
+mod refresh;
 mod serve;
 mod shell;
 pub(crate) mod table;

@@ -2,14 +2,19 @@
 //!
 //! Every command starts here, so this does no more than a query needs: no source is opened, no listener is started.
 
+mod reload;
 mod spill;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use catalogs::{Home, Problems, Registry, Settings};
+use catalogs::{Problems, Registry, Settings};
 use engine::journal::Observer;
 use engine::{Engine, Principal};
+use reload::Origin;
 use spill::SpillDir;
+
+pub use reload::{ReloadError, Reloaded};
 
 /// Where the datasets are and who asks: the flags that every command over a home shares.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -57,6 +62,7 @@ pub struct Composition {
     pub data_dir: Option<PathBuf>,
     /// What is wrong in the home: the sources and datasets that have a problem are left out, and hurt no other.
     pub problems: Problems,
+    origin: Arc<Origin>,
     /// Where queries spill, gone with the process.
     _spill: Option<SpillDir>,
 }
@@ -97,17 +103,9 @@ pub(crate) fn environment(name: &str) -> Option<String> {
 }
 
 fn compose(args: &HomeArgs, observer: Option<Observer>) -> Result<Composition, OpenError> {
-    let (home, problems) = match folder(args)? {
-        Some(folder) => {
-            let (home, problems) = Home::load_usable(&folder, &environment)?;
-            (if args.tables.is_empty() { home } else { home.with_tables(&args.tables)? }, problems)
-        }
-        None => (Home::of_tables(&args.tables)?, Problems::default()),
-    };
-    let principal = match &args.principal {
-        Some(name) => home.policies.principal(name)?,
-        None => Principal::local(),
-    };
+    let origin = Arc::new(Origin::of(args)?);
+    let (home, problems) = origin.read_usable()?;
+    let principal = origin.principal(&home)?;
     let settings = home.settings.clone();
     let registry = Registry::new(&home);
     let mut builder = Engine::builder(registry.clone())
@@ -123,7 +121,8 @@ fn compose(args: &HomeArgs, observer: Option<Observer>) -> Result<Composition, O
         builder = builder.observer(observer);
     }
     let data_dir = settings.data_dir.clone();
-    Ok(Composition { engine: builder.build()?, registry, principal, settings, data_dir, problems, _spill: spill })
+    let engine = builder.build()?;
+    Ok(Composition { engine, registry, principal, settings, data_dir, problems, origin, _spill: spill })
 }
 
 /// The home's folder: as the flag or `$WEFT_HOME` says, else the current folder if it looks like one.

@@ -13,6 +13,7 @@ mod listing;
 pub(crate) mod params;
 mod problem;
 mod queries;
+mod refresh;
 mod sql;
 
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::routing::get;
 use engine::{Engine, Principal};
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
@@ -31,6 +33,7 @@ use crate::telemetry::Metrics;
 
 pub use answer::{Column, SqlAnswer};
 pub use problem::Problem;
+pub(crate) use refresh::{ChangedTable, RefreshedDataset, RefreshedDatasets};
 
 /// The largest body of a request: SQL and parameters, never data.
 const MAX_BODY_BYTES: usize = 1 << 20;
@@ -76,6 +79,10 @@ pub fn router(engine: Engine, principal: Principal, health: Health) -> Router {
         .routes(routes!(sql::run))
         .routes(routes!(datasets::list))
         .routes(routes!(datasets::show))
+        .routes(routes!(refresh::all))
+        .routes(routes!(refresh::one))
+        // A dataset may be called as the word that stands in its place for all of them.
+        .route("/v1/datasets/refresh", get(datasets::show_refresh))
         .routes(routes!(queries::list))
         .routes(routes!(queries::show, queries::cancel))
         .routes(routes!(health::live))

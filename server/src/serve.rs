@@ -5,6 +5,7 @@
 
 mod address;
 mod guard;
+mod hangup;
 mod http;
 mod lock;
 
@@ -18,14 +19,16 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::compose::Composition;
+use crate::compose::{Composition, ReloadError, Reloaded};
 use crate::rest::Health;
 use crate::telemetry::Metrics;
 use crate::{mcp, rest};
+use hangup::{Hangup, Hangups};
 use lock::DirLock;
 
 pub use address::AddressError;
 pub use lock::LockError;
+pub(crate) use lock::address_of;
 
 /// Answers that are still being sent at shutdown may go on so long.
 const GRACE: Duration = Duration::from_secs(5);
@@ -70,7 +73,7 @@ pub struct Running {
     health: Health,
     _lock: Option<DirLock>,
     /// Holds what queries spill; dropped after the doors.
-    _composition: Composition,
+    composition: Composition,
 }
 
 impl std::fmt::Debug for Running {
@@ -84,6 +87,16 @@ impl Running {
     pub fn ready_line(&self) -> String {
         let Self { http, flight, .. } = self;
         format!("Weft is ready: http://{http} (docs at /docs, MCP at /mcp), grpc://{flight}")
+    }
+
+    /// Reads the home again, as [`Composition::reload`] does; sources that are new are tested.
+    ///
+    /// # Errors
+    /// As [`Composition::reload`].
+    pub async fn reload(&mut self) -> Result<Reloaded, ReloadError> {
+        let reloaded = self.composition.reload().await?;
+        self.doors.spawn(probe(self.composition.registry.clone(), self.stop.clone()));
+        Ok(reloaded)
     }
 
     /// Accepts nothing more, lets answers go on for a few seconds, then drops them.
@@ -105,7 +118,7 @@ pub async fn start(composition: Composition, metrics: Metrics, listen: &Listen) 
     let settings = &composition.settings;
     let http = listen.http.as_deref().unwrap_or(&settings.http.listen);
     let flight = listen.flight.as_deref().unwrap_or(&settings.flight.listen);
-    let lock = composition.data_dir.as_deref().map(DirLock::take).transpose()?;
+    let mut lock = composition.data_dir.as_deref().map(DirLock::take).transpose()?;
     let http = address::bind("http", http).await?;
     let flight = address::bind("flight", flight).await?;
     let health = Health::new(metrics);
@@ -116,10 +129,13 @@ pub async fn start(composition: Composition, metrics: Metrics, listen: &Listen) 
     doors.spawn(serve_flight(&composition, flight, stop.clone()));
     doors.spawn(probe(composition.registry.clone(), stop.clone()));
     let (http, flight) = addresses;
-    Ok(Running { http, flight, stop, doors, health, _lock: lock, _composition: composition })
+    if let Some(lock) = &mut lock {
+        lock.tell(http);
+    }
+    Ok(Running { http, flight, stop, doors, health, _lock: lock, composition })
 }
 
-/// Opens the doors, tells `out` where they are, and serves until SIGINT or SIGTERM.
+/// Opens the doors, tells `out` where they are, and serves until SIGINT or SIGTERM. On SIGHUP it reads the home again.
 ///
 /// # Errors
 /// As [`start`].
@@ -132,13 +148,44 @@ pub async fn run(
     for line in composition.registry.registered() {
         tracing::info!("{line}");
     }
-    let running = start(composition, metrics, listen).await?;
+    // Before anybody knows that the server runs, so that no signal ends it.
+    let mut hangups = Hangups::listen();
+    let mut running = start(composition, metrics, listen).await?;
     tracing::info!("Nobody needs to sign in: every program on this machine may ask, with all rights of the principal.");
     writeln!(out, "{}", running.ready_line())?;
     out.flush()?;
-    tracing::info!("Stopping on {}.", interrupted().await);
+    let mut interrupted = std::pin::pin!(interrupted());
+    let signal = loop {
+        tokio::select! {
+            signal = &mut interrupted => break signal,
+            hangup = hangups.next() => match hangup {
+                Hangup::Reload => tell(running.reload().await),
+                Hangup::TerminalClosed => break "SIGHUP",
+            },
+        }
+    };
+    tracing::info!("Stopping on {signal}.");
     running.stop().await;
     Ok(())
+}
+
+/// Logs what a reload has brought, or each of the problems that it met.
+fn tell(reloaded: Result<Reloaded, ReloadError>) {
+    match reloaded {
+        Ok(Reloaded { counts: (sources, datasets), needs_restart }) => {
+            tracing::info!("The home has been read again: sources: {sources}, datasets: {datasets}.");
+            for key in needs_restart {
+                tracing::warn!("weft.yaml: {key}: this has changed; restart the server to follow it");
+            }
+        }
+        Err(ReloadError::Problems(problems)) => {
+            tracing::error!("The home has problems ({}); the server goes on with what it had.", problems.len());
+            for problem in problems.iter() {
+                tracing::error!("{problem}");
+            }
+        }
+        Err(error) => tracing::error!("{error} The server goes on with what it had."),
+    }
 }
 
 fn serve_http(
@@ -159,9 +206,9 @@ fn serve_flight(
     listener: TcpListener,
     stop: CancellationToken,
 ) -> impl Future<Output = ()> + Send + use<> {
-    let Composition { engine, principal, settings, .. } = composition;
-    let options = flight::Options { default_dataset: settings.default_dataset.clone(), ..flight::Options::default() };
-    let service = flight::service(engine.clone(), principal.clone(), options);
+    let Composition { engine, principal, .. } = composition;
+    // The engine knows the default dataset, and follows the home.
+    let service = flight::service(engine.clone(), principal.clone(), flight::Options::default());
     flight::serve(listener, service, stop.cancelled_owned()).map(|ended| {
         if let Err(error) = ended {
             tracing::error!(cause = %error, "The Flight SQL door has closed.");

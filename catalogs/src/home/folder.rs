@@ -9,7 +9,6 @@ use engine::names::nearest;
 use engine::policy::Policies;
 use serde::de::DeserializeOwned;
 
-use super::Home;
 use super::interpolate::{Env, interpolate};
 use super::policy_file::PolicyFile;
 use super::problem::{Fault, Problems};
@@ -17,6 +16,7 @@ use super::resolve::Resolver;
 use super::settings::{Settings, WeftFile, override_from};
 use super::shape::{Faults, Shape};
 use super::yaml::{Node, parse};
+use super::{Connections, Home};
 
 pub(crate) const SETTINGS_FILE: &str = "weft.yaml";
 pub(crate) const DATASOURCES_FILE: &str = "datasources.yaml";
@@ -30,6 +30,7 @@ pub(crate) const ENVIRONMENT: &str = "environment";
 pub(crate) struct Reader<'a> {
     pub(crate) root: &'a Path,
     pub(crate) env: Env<'a>,
+    pub(crate) connections: &'a Connections,
     pub(crate) problems: Problems,
     pub(crate) notes: Vec<String>,
     /// Places whose variables could not be substituted, as file and key path.
@@ -38,10 +39,11 @@ pub(crate) struct Reader<'a> {
 }
 
 /// The home, with what has problems left out, and the problems.
-pub(crate) fn read(root: &Path, env: Env<'_>) -> (Home, Problems) {
+pub(crate) fn read(root: &Path, env: Env<'_>, connections: &Connections) -> (Home, Problems) {
     let mut reader = Reader {
         root,
         env,
+        connections,
         problems: Problems::default(),
         notes: Vec::new(),
         unset: Vec::new(),

@@ -363,7 +363,7 @@ impl Resolver {
         let options = shape.read(&connection, &at, &mut faults);
         let options: Value = reader.accept(place.file, &at, faults, options)?;
         let connect = Connect { id: place.id.to_owned(), options, root: reader.root.to_owned() };
-        match kind.connect(connect) {
+        match reader.connections.connect(kind, connect) {
             Ok(source) => Some(DeclaredSource {
                 id: place.id.to_owned(),
                 kind,

@@ -219,6 +219,14 @@ impl Source for Database {
         .await
     }
 
+    fn forget(&self) {
+        self.server.listings.forget();
+    }
+
+    fn outage(&self) -> Option<String> {
+        self.server.pool.outage()
+    }
+
     fn pool(&self) -> Option<(u32, u32, u32)> {
         Some(self.server.pool.counts())
     }

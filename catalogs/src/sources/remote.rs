@@ -3,6 +3,7 @@
 //! A kind of database says how it writes names and values, what compares there exactly as it does here, and how rows come
 //! back ([`Remote`]); what is asked, and when, is decided here, once for all of them.
 
+mod breaker;
 mod grouping;
 mod keys;
 mod predicate;
@@ -23,6 +24,7 @@ use datafusion::logical_expr::Operator;
 use datafusion::physical_plan::metrics::BaselineMetrics;
 use engine::{TableEntry, TableKind};
 
+pub(crate) use breaker::Breaker;
 pub(crate) use grouping::{Call, push_aggregates};
 pub(crate) use predicate::sql as predicate;
 pub(crate) use question::Question;

@@ -177,6 +177,10 @@ impl Source for Database {
     async fn test(&self) -> Result<(), Error> {
         self.ask(|tables, audience| tables.test(audience)).await
     }
+
+    fn forget(&self) {
+        self.tables.forget();
+    }
 }
 
 impl Database {

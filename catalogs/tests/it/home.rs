@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use catalogs::{Home, LogFormat, Registry};
+use catalogs::{Connections, Home, LogFormat, Registry};
 use engine::{Catalog, Code, WeightsMode};
 
 use crate::folder::{Folder, no_env};
@@ -109,7 +109,7 @@ fn a_missing_folder_is_a_problem() {
     let missing = folder.path().join("nowhere");
     let problems = Home::load(&missing, &no_env).unwrap_err().to_string();
     assert!(problems.ends_with("nowhere: the home folder does not exist"), "{problems}");
-    assert!(Home::load_usable(&missing, &no_env).is_err());
+    assert!(Home::load_usable(&missing, &no_env, &Connections::default()).is_err());
 }
 
 #[test]
@@ -320,12 +320,12 @@ fn a_broken_dataset_can_be_left_out_but_broken_policies_cannot() {
         .file("datasets/good.yaml", "dataset: {id: good}\ndatabase: {type: csv, connection: {path: x.csv}}\n")
         .file("datasets/bad.yaml", "dataset: {id: bad}\ndatabase: {type: csv, connection: {path: \"${NO_SUCH}\"}}\n");
     assert!(Home::load(folder.path(), &no_env).is_err());
-    let (home, problems) = Home::load_usable(folder.path(), &no_env).unwrap();
+    let (home, problems) = Home::load_usable(folder.path(), &no_env, &Connections::default()).unwrap();
     assert_eq!(problems.len(), 1);
     let registry = Registry::new(&home);
     assert!(registry.dataset("good").is_some() && registry.dataset("bad").is_none());
     let folder = folder.file("policies/p.yaml", "rules: 3\n");
-    assert!(Home::load_usable(folder.path(), &no_env).is_err());
+    assert!(Home::load_usable(folder.path(), &no_env, &Connections::default()).is_err());
 }
 
 #[test]
@@ -336,7 +336,7 @@ fn a_dataset_whose_file_is_left_out_is_not_opened_by_another_file() {
         .file("summary.yaml", SUMMARY)
         .file("datasets/customer.yaml", restricted);
     let ids = |folder: &Folder| -> Vec<String> {
-        let (home, _) = Home::load_usable(folder.path(), &no_env).unwrap();
+        let (home, _) = Home::load_usable(folder.path(), &no_env, &Connections::default()).unwrap();
         Registry::new(&home).datasets().iter().map(|dataset| dataset.id.clone()).collect()
     };
     assert_eq!(ids(&folder), ["accounts_db"]);

@@ -1,5 +1,6 @@
 //! The catalogs crate from outside: homes, the registry, and every source kind through one contract.
 
+mod breaker;
 mod configuration;
 mod contract;
 mod files;
@@ -10,5 +11,6 @@ mod mysql;
 #[cfg(test)]
 mod postgres;
 mod registry;
+mod reload;
 mod sqlite;
 mod stores;

@@ -1,6 +1,7 @@
 //! The kind `postgres` against a real server: types, pushdown, failures, cancelling, pools.
 
 mod column_types;
+mod drift;
 mod failures;
 mod federation;
 mod pushdown;

@@ -6,6 +6,7 @@ mod join_order;
 mod limits;
 mod names;
 mod policies;
+mod reload;
 mod share;
 mod statements;
 mod weights;

@@ -10,6 +10,7 @@ use super::ask::Asker;
 use super::failure::Failure;
 use super::home;
 use super::query::WritingArgs;
+use super::refresh;
 use super::terminal::{self, Paint};
 use crate::compose::HomeArgs;
 
@@ -17,6 +18,9 @@ use crate::compose::HomeArgs;
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
+
     /// The dataset to describe.
     #[arg(value_name = "ID")]
     id: Option<String>,
@@ -28,11 +32,18 @@ pub(super) struct Args {
     home: HomeArgs,
 }
 
+/// What else can be done with datasets.
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    Refresh(refresh::Args),
+}
+
 const EXAMPLES: &str = "\
 Examples:
   weft datasets --home ./bank
   weft datasets --home ./bank customer_db
-  weft datasets --home ./bank customer_db --format json";
+  weft datasets --home ./bank customer_db --format json
+  weft datasets refresh --home ./bank customer_db";
 
 /// All datasets, one per row.
 pub(super) const ALL: &str = "SELECT dataset_id AS dataset, kind, source_id AS source, weights_mode AS weights, name, \
@@ -59,6 +70,9 @@ const SYSTEM: &str = "system";
 
 /// Runs the command.
 pub(super) async fn run(args: Args) -> Result<(), Failure> {
+    if let Some(Command::Refresh(refresh)) = args.command {
+        return refresh::run(refresh.within(args.home.home)).await;
+    }
     let writing = args.writing.writing()?;
     let composition = home::open(&args.home)?;
     let asker = Asker::of(&composition);

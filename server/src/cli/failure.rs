@@ -8,10 +8,11 @@ use engine::{Code, Error};
 
 use super::terminal::{self, Paint};
 use crate::compose::OpenError;
+use crate::rest::Problem;
 use crate::telemetry;
 
 /// The exit code of a query that failed.
-const FAILED: u8 = 1;
+pub(super) const FAILED: u8 = 1;
 
 /// The exit code of wrong usage or configuration.
 pub(super) const USAGE: u8 = 2;
@@ -39,6 +40,8 @@ pub(super) enum Failure {
     },
     /// Nothing was asked: the help text says what can be.
     Help(String),
+    /// A server refuses, and says why.
+    Problem(Problem),
     /// It has been said already.
     Told(u8),
 }
@@ -62,7 +65,7 @@ impl Failure {
         // Where standard error is closed there is nobody to tell.
         let _ = self.write(&mut io::stderr().lock());
         ExitCode::from(match self {
-            Failure::Query(_) => FAILED,
+            Failure::Query(_) | Failure::Problem(_) => FAILED,
             Failure::Output { error, .. } if error.kind() == ErrorKind::BrokenPipe => 0,
             Failure::Output { .. } => FAILED,
             Failure::Usage { .. } | Failure::Open(_) | Failure::Help(_) => USAGE,
@@ -87,6 +90,7 @@ impl Failure {
             }
             Failure::Output { error, .. } if error.kind() == ErrorKind::BrokenPipe => Ok(()),
             Failure::Output { to, error } => say(out, None, format!("{to} cannot be written: {error}."), None),
+            Failure::Problem(problem) => say(out, Some(&problem.code), &problem.detail, problem.hint.as_deref()),
             Failure::Help(text) => out.write_all(text.as_bytes()),
             Failure::Told(_) => Ok(()),
         }
@@ -105,10 +109,10 @@ fn write_error(out: &mut impl Write, error: &Error) -> io::Result<()> {
         (None, Code::Internal) => Some(format!("{}=info shows the cause.", telemetry::LOG_VARIABLE)),
         (None, _) => None,
     };
-    say(out, Some(error.code()), error, hint.as_deref())
+    say(out, Some(error.code().as_str()), error, hint.as_deref())
 }
 
-fn say(out: &mut impl Write, code: Option<Code>, message: impl Display, hint: Option<&str>) -> io::Result<()> {
+fn say(out: &mut impl Write, code: Option<&str>, message: impl Display, hint: Option<&str>) -> io::Result<()> {
     let paint = Paint::when(terminal::is_colored(io::stderr().is_terminal()));
     match code {
         Some(code) => writeln!(out, "{}: {message}", paint.red(&format!("error[{code}]")))?,

@@ -164,6 +164,11 @@ pub(super) async fn show(
     Ok(Json(DatasetDetail { dataset, source_status, source_message, tables: with_columns(tables, columns) }))
 }
 
+/// Shows the dataset that is called `refresh`.
+pub(super) async fn show_refresh(rest: State<Rest>, client: Client) -> Result<Json<DatasetDetail>, Problem> {
+    show(rest, client, Path("refresh".to_owned())).await
+}
+
 /// Puts each column into its table.
 fn with_columns(mut tables: Vec<Table>, columns: Vec<PlacedColumn>) -> Vec<Table> {
     let mut by_table: HashMap<(String, String), Vec<Column>> = HashMap::new();

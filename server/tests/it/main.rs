@@ -5,5 +5,6 @@ mod clients;
 mod demo;
 mod mcp;
 mod parity;
+mod reload;
 mod rest;
 mod tidy;

@@ -20,11 +20,13 @@ use super::address::Address;
 use super::failure::{Failure, Place};
 use super::options::Settings;
 use super::session::{Limits, Session};
+use crate::sources::remote::Breaker;
 
 /// The connections of one source.
 pub(super) struct Pool {
     settings: Settings,
     place: Place,
+    breaker: Breaker,
     opened: Mutex<Option<Opened>>,
     counts: Arc<Counts>,
     is_warm: AtomicBool,
@@ -46,6 +48,7 @@ struct Counts {
 impl Pool {
     pub(super) fn new(settings: Settings, place: Place) -> Self {
         Self {
+            breaker: Breaker::new(&place.id, &place.location),
             settings,
             place,
             opened: Mutex::new(None),
@@ -60,6 +63,11 @@ impl Pool {
 
     pub(super) fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// Why the server is not asked at present, if it is not.
+    pub(super) fn outage(&self) -> Option<String> {
+        self.breaker.outage()
     }
 
     /// Connections open, idle and at most.
@@ -88,7 +96,10 @@ impl Pool {
                 },
             }
         }
-        lease.place.open(&lease.address, &self.counts).map_err(|cause| self.place.refused(cause))?;
+        let attempt = self.breaker.attempt()?;
+        let opened = lease.place.open(&lease.address, &self.counts).map_err(|cause| self.place.refused(cause));
+        attempt.ended(opened.as_ref().err().map(|failure| &failure.error));
+        opened?;
         lease.begin(session).map_err(|cause| self.place.failed(cause, None))?;
         self.warm_once();
         Ok(lease)

@@ -1,7 +1,7 @@
 //! The tables of a database and their columns, read from `information_schema` and remembered for a short while.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use engine::TableKind;
@@ -54,26 +54,43 @@ impl Listing {
 /// What is remembered of a source's databases.
 #[derive(Debug, Default)]
 pub(super) struct Listings {
-    by_schema: Mutex<HashMap<String, Listing>>,
+    known: Mutex<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    by_schema: HashMap<String, Listing>,
+    /// How often everything was forgotten: what was asked before that is not remembered after it.
+    forgotten: u64,
 }
 
 impl Listings {
     pub(super) fn get(&self, schema: &str) -> Option<Listing> {
-        let listings = self.by_schema.lock().unwrap_or_else(PoisonError::into_inner);
-        listings.get(schema).filter(|listing| listing.read_at.elapsed() < BELIEVED).cloned()
+        self.known().by_schema.get(schema).filter(|listing| listing.read_at.elapsed() < BELIEVED).cloned()
     }
 
-    fn put(&self, schema: &str, listing: Listing) {
-        self.by_schema.lock().unwrap_or_else(PoisonError::into_inner).insert(schema.to_owned(), listing);
+    /// Remembers what was asked for when everything had been `forgotten` so often.
+    fn put(&self, schema: &str, listing: Listing, forgotten: u64) {
+        let mut known = self.known();
+        if known.forgotten == forgotten {
+            known.by_schema.insert(schema.to_owned(), listing);
+        }
     }
 
     /// Forgets everything, since something proved to be otherwise.
     pub(super) fn forget(&self) {
-        self.by_schema.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        let mut known = self.known();
+        known.by_schema.clear();
+        known.forgotten += 1;
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reads the relations of `schema` and remembers them. It blocks.
     pub(super) fn read(&self, pool: &Arc<Pool>, schema: &str) -> Result<Listing, Failure> {
+        let forgotten = self.known().forgotten;
         let session =
             Session { name: "weft".to_owned(), statement_timeout: Some(LISTING_TIMEOUT), ..Session::default() };
         let mut lease = pool.begin(&session)?;
@@ -81,7 +98,7 @@ impl Listings {
         let relations = relations.map_err(|cause| pool.place().failed(cause, session.statement_timeout))?;
         lease.finish();
         let listing = Listing { read_at: Instant::now(), relations: relations.into() };
-        self.put(schema, listing.clone());
+        self.put(schema, listing.clone(), forgotten);
         Ok(listing)
     }
 }

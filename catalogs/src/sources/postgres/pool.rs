@@ -20,6 +20,7 @@ use super::failure::{Failure, Place};
 use super::link::{Canceller, Failed, Link};
 use super::options::{Driver, Settings};
 use super::quote;
+use crate::sources::remote::Breaker;
 
 /// How long a connection may be silent before the system asks whether the other side still lives.
 const KEEPALIVE: Duration = Duration::from_secs(30);
@@ -28,6 +29,7 @@ const KEEPALIVE: Duration = Duration::from_secs(30);
 pub(super) struct Pool {
     settings: Settings,
     place: Place,
+    breaker: Breaker,
     opened: Mutex<Option<Opened>>,
     counts: Arc<Counts>,
     is_warm: AtomicBool,
@@ -102,6 +104,7 @@ impl Session {
 impl Pool {
     pub(super) fn new(settings: Settings, place: Place) -> Self {
         Self {
+            breaker: Breaker::new(&place.id, &place.location),
             settings,
             place,
             opened: Mutex::new(None),
@@ -116,6 +119,11 @@ impl Pool {
 
     pub(super) fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// Why the server is not asked at present, if it is not.
+    pub(super) fn outage(&self) -> Option<String> {
+        self.breaker.outage()
     }
 
     /// Connections open, idle and at most.
@@ -161,10 +169,13 @@ impl Pool {
                 },
             }
         }
-        lease.place.open(&self.counts).map_err(|cause| match cause {
+        let attempt = self.breaker.attempt()?;
+        let opened = lease.place.open(&self.counts).map_err(|cause| match cause {
             Failed::Postgres(cause) => self.place.refused(cause),
             Failed::System(cause) => self.place.without_thread(cause).into(),
-        })?;
+        });
+        attempt.ended(opened.as_ref().err().map(|failure| &failure.error));
+        opened?;
         lease.link()?.batch_execute(&sql).map_err(|cause| self.place.failed(cause, None))?;
         self.warm_once();
         Ok(lease)
