@@ -41,7 +41,7 @@ pub(super) enum Failure {
     /// Nothing was asked: the help text says what can be.
     Help(String),
     /// A server refuses, and says why.
-    Problem(Problem),
+    Problem(Box<Problem>),
     /// It has been said already.
     Told(u8),
 }

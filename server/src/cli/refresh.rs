@@ -124,7 +124,7 @@ impl Server {
             serde_json::from_slice(&body).map_err(|_| self.foreign())
         } else {
             let problem: Problem = serde_json::from_slice(&body).map_err(|_| self.foreign())?;
-            Err(Failure::Problem(problem))
+            Err(Failure::Problem(Box::new(problem)))
         }
     }
 
