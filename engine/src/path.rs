@@ -9,7 +9,7 @@ mod plan;
 mod resolve;
 
 pub(crate) use execute::Step;
-pub(crate) use resolve::listed_name;
+pub(crate) use resolve::{CATALOG, listed_name, visible_dataset};
 
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;

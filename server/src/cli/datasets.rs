@@ -1,4 +1,6 @@
-//! `weft datasets`: what can be asked about. One dataset: its tables and their columns.
+//! `weft datasets`: what can be asked about. One dataset: its tables and their columns. Two: how they join.
+
+mod joins;
 
 use std::io::{self, Write};
 
@@ -13,10 +15,13 @@ use super::query::WritingArgs;
 use super::terminal::{self, Paint};
 use crate::compose::HomeArgs;
 
-/// List the datasets, or describe the tables and columns of one.
+/// List the datasets, describe the tables and columns of one, or measure how two join.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(args_conflicts_with_subcommands = true, after_help = EXAMPLES)]
 pub(super) struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
+
     /// The dataset to describe.
     #[arg(value_name = "ID")]
     id: Option<String>,
@@ -28,11 +33,18 @@ pub(super) struct Args {
     home: HomeArgs,
 }
 
+/// What else can be asked of datasets.
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    Joins(joins::Args),
+}
+
 const EXAMPLES: &str = "\
 Examples:
   weft datasets --home ./bank
   weft datasets --home ./bank customer_db
-  weft datasets --home ./bank customer_db --format json";
+  weft datasets --home ./bank customer_db --format json
+  weft datasets joins --home ./bank customer_db accounts_db";
 
 /// All datasets, one per row.
 pub(super) const ALL: &str = "SELECT dataset_id AS dataset, kind, source_id AS source, weights_mode AS weights, name, \
@@ -59,6 +71,9 @@ const SYSTEM: &str = "system";
 
 /// Runs the command.
 pub(super) async fn run(args: Args) -> Result<(), Failure> {
+    if let Some(Command::Joins(args)) = args.command {
+        return joins::run(args).await;
+    }
     let writing = args.writing.writing()?;
     let composition = home::open(&args.home)?;
     let asker = Asker::of(&composition);
