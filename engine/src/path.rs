@@ -11,7 +11,7 @@ mod resolve;
 mod weights;
 
 pub(crate) use execute::Step;
-pub(crate) use resolve::listed_name;
+pub(crate) use resolve::{CATALOG, listed_name, visible_dataset};
 
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;

@@ -2,10 +2,12 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
 use datafusion::execution::TaskContext;
+use datafusion::logical_expr::ScalarUDF;
 use uuid::Uuid;
 
 use crate::{Code, Error};
@@ -97,6 +99,8 @@ pub struct Query {
     pub(crate) explain: Option<Explain>,
     pub(crate) door: Door,
     pub(crate) client: Option<String>,
+    /// Functions of this query alone: those that the engine asks itself with.
+    pub(crate) functions: Vec<Arc<ScalarUDF>>,
 }
 
 impl Query {
@@ -112,6 +116,7 @@ impl Query {
             explain: None,
             door: Door::Library,
             client: None,
+            functions: Vec::new(),
         }
     }
 
@@ -155,6 +160,12 @@ impl Query {
     pub fn from(mut self, door: Door, client: impl Into<Option<String>>) -> Self {
         self.door = door;
         self.client = client.into();
+        self
+    }
+
+    /// The same question, which may call one more function.
+    pub(crate) fn function(mut self, function: Arc<ScalarUDF>) -> Self {
+        self.functions.push(function);
         self
     }
 

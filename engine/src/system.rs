@@ -4,15 +4,16 @@
 mod columns;
 mod datasets;
 mod functions;
+mod join_health;
 mod queries;
 mod sources;
 mod tables;
 mod type_names;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
@@ -25,11 +26,11 @@ use datafusion::logical_expr::{BinaryExpr, Expr, Operator, TableProviderFilterPu
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
-use futures::stream::{self, StreamExt};
+use futures::stream::{self, StreamExt, TryStreamExt};
 
 use crate::names::{listing, nearest};
 use crate::policy::may_see;
-use crate::{Code, Dataset, Engine, Error, Principal, TableEntry, TableKind};
+use crate::{Code, Dataset, Deadline, Engine, Error, Principal, Query, TableEntry, TableKind};
 
 pub use type_names::type_name;
 
@@ -59,16 +60,22 @@ static TABLES: &[&dyn SystemTable] = &[
     &columns::Columns,
     &datasets::Datasets,
     &functions::Functions,
+    &join_health::JoinHealth,
     &queries::Queries,
     &sources::Sources,
     &tables::Tables,
 ];
 
-/// The system table called `name`, as `principal` sees it.
+/// The system table called `name`, as `principal` sees it in `query`.
 ///
 /// # Errors
 /// `table_not_found`.
-pub(crate) fn provider(engine: &Engine, principal: &Principal, name: &str) -> Result<Arc<dyn TableProvider>, Error> {
+pub(crate) fn provider(
+    engine: &Engine,
+    principal: &Principal,
+    query: &Query,
+    name: &str,
+) -> Result<Arc<dyn TableProvider>, Error> {
     let table = TABLES.iter().copied().find(|table| table.name() == name).ok_or_else(|| {
         let names = TABLES.iter().map(|table| table.name());
         let error = Error::new(Code::TableNotFound, format!("Table \"{name}\" does not exist in dataset \"system\"."));
@@ -77,18 +84,29 @@ pub(crate) fn provider(engine: &Engine, principal: &Principal, name: &str) -> Re
             None => error.hint(format!("Its tables: {}.", listing(names))),
         }
     })?;
-    let asked =
-        Asked { engine: engine.clone(), principal: principal.clone(), datasets: None, tables: None, columns: None };
+    let asked = Asked {
+        engine: engine.clone(),
+        principal: principal.clone(),
+        query: query.clone(),
+        deadline: None,
+        wanted: BTreeMap::new(),
+        columns: None,
+    };
     Ok(Arc::new(Provider { table, schema: Arc::new(table.schema()), asked }))
 }
 
-/// Who asks for which part of a system table. None = all.
+/// Who asks for which part of a system table.
 #[derive(Debug, Clone)]
 struct Asked {
     engine: Engine,
     principal: Principal,
-    datasets: Option<BTreeSet<String>>,
-    tables: Option<BTreeSet<String>>,
+    /// The query that reads the table.
+    query: Query,
+    /// When that query must be done.
+    deadline: Option<Instant>,
+    /// What a text column must be one of, for the columns that the query says it of.
+    wanted: BTreeMap<String, BTreeSet<String>>,
+    /// The columns that are read. None = all.
     columns: Option<BTreeSet<String>>,
 }
 
@@ -98,13 +116,22 @@ impl Asked {
         datasets
             .iter()
             .filter(|dataset| may_see(&self.principal, &dataset.access))
-            .filter(|dataset| self.datasets.as_ref().is_none_or(|wanted| wanted.contains(&dataset.id)))
+            .filter(|dataset| self.wants("dataset_id", &dataset.id))
             .cloned()
             .collect()
     }
 
+    /// The values that `column` must be one of, where the query says so.
+    fn wanted(&self, column: &str) -> Option<&BTreeSet<String>> {
+        self.wanted.get(column)
+    }
+
+    fn wants(&self, column: &str, value: &str) -> bool {
+        self.wanted(column).is_none_or(|wanted| wanted.contains(value))
+    }
+
     fn wants_table(&self, name: &str) -> bool {
-        self.tables.as_ref().is_none_or(|wanted| wanted.contains(name))
+        self.wants("table_name", name)
     }
 
     fn wants_column(&self, name: &str) -> bool {
@@ -112,13 +139,25 @@ impl Asked {
     }
 
     fn wants_system(&self) -> bool {
-        self.datasets.as_ref().is_none_or(|wanted| wanted.contains(DATASET))
+        self.wants("dataset_id", DATASET)
+    }
+
+    /// Asks the engine what this table is made from: as the one who reads it, and through the same door.
+    async fn ask(&self, query: Query) -> Result<Vec<RecordBatch>, Error> {
+        let left = self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        // A count here is of rows, also where the dataset would weight it.
+        let query = query
+            .dataset(self.query.dataset.clone())
+            .apply_weights(false)
+            .timeout(left)
+            .from(self.query.door, self.query.client.clone());
+        self.engine.query(&self.principal, query).await?.try_collect().await
     }
 
     /// The wanted tables of every visible dataset, by dataset. A source that is dead or slow drops out; when the query
     /// names one dataset, its error is the answer instead.
     async fn visible_tables(&self) -> Result<Vec<(Arc<Dataset>, TableEntry)>, Error> {
-        let is_named = self.datasets.as_ref().is_some_and(|datasets| datasets.len() == 1);
+        let is_named = self.wanted("dataset_id").is_some_and(|datasets| datasets.len() == 1);
         let listed = self.ask_each(self.visible_datasets(), is_named, |engine, dataset| async move {
             let tables = engine.inner.catalog.tables(&dataset).await?;
             Ok(tables.iter().map(|entry| (Arc::clone(&dataset), entry.clone())).collect::<Vec<_>>())
@@ -139,7 +178,7 @@ impl Asked {
     where
         F: Future<Output = Result<T, Error>>,
     {
-        let is_named = self.tables.as_ref().is_some_and(|tables| tables.len() == 1);
+        let is_named = self.wanted("table_name").is_some_and(|tables| tables.len() == 1);
         self.ask_each(tables, is_named, open).await
     }
 
@@ -218,15 +257,11 @@ impl TableProvider for Provider {
     ) -> DfResult<Arc<dyn ExecutionPlan>> {
         let mut asked = self.asked.clone();
         for (column, values) in filters.iter().filter_map(equal_to) {
-            let wanted = match column {
-                "dataset_id" => &mut asked.datasets,
-                "table_name" => &mut asked.tables,
-                _ => continue,
-            };
-            *wanted = Some(match wanted.take() {
+            let values = match asked.wanted.get(column) {
                 Some(earlier) => earlier.intersection(&values).cloned().collect(),
                 None => values,
-            });
+            };
+            asked.wanted.insert(column.to_owned(), values);
         }
         asked.columns = projection.map(|kept| kept.iter().map(|at| self.schema.field(*at).name().clone()).collect());
         let rows = Rows { table: self.table, schema: Arc::clone(&self.schema), asked };
@@ -287,8 +322,9 @@ impl PartitionStream for Rows {
         &self.schema
     }
 
-    fn execute(&self, _context: Arc<TaskContext>) -> SendableRecordBatchStream {
-        let (table, asked) = (self.table, self.asked.clone());
+    fn execute(&self, context: Arc<TaskContext>) -> SendableRecordBatchStream {
+        let (table, mut asked) = (self.table, self.asked.clone());
+        asked.deadline = Deadline::of(&context);
         let rows = stream::once(async move { Ok(table.rows(&asked).await?) });
         Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), rows))
     }

@@ -11,6 +11,7 @@ use datafusion::common::TableReference;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::{DFSchema, ParamValues, Result as DfResult, ScalarValue};
 use datafusion::datasource::provider_as_source;
+use datafusion::execution::FunctionRegistry;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, RelationPlanner};
 use datafusion::logical_expr::simplify::SimplifyContext;
@@ -68,9 +69,12 @@ impl Planned {
     }
 
     async fn open(engine: &Engine, principal: &Principal, query: &Query) -> Result<Self, Error> {
-        let state = engine.inner.sessions.open();
+        let mut state = engine.inner.sessions.open();
+        for function in &query.functions {
+            state.register_udf(Arc::clone(function))?;
+        }
         let default_dataset = query.dataset.as_deref().or(engine.inner.default_dataset.as_deref());
-        let names = Names { engine, principal, default_dataset, state: &state };
+        let names = Names { engine, principal, query, default_dataset, state: &state };
         let (plan, grants, datasets) = match parse(query)? {
             Asked::Statement(statement) => statement_plan(*statement, &names).await?,
             Asked::Tables => {

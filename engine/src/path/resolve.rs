@@ -15,7 +15,7 @@ use futures::stream::{self, StreamExt};
 
 use crate::names::{listing, nearest};
 use crate::policy::{Grants, PolicyTable, may_see};
-use crate::{Code, Dataset, Engine, Error, Principal, TableProviderRef, system};
+use crate::{Code, Dataset, Engine, Error, Principal, Query, TableProviderRef, system};
 
 /// The catalog that canonical names start with.
 pub(crate) const CATALOG: &str = "weft";
@@ -27,6 +27,7 @@ const PUBLIC: &str = "public";
 pub(super) struct Names<'a> {
     pub(super) engine: &'a Engine,
     pub(super) principal: &'a Principal,
+    pub(super) query: &'a Query,
     pub(super) default_dataset: Option<&'a str>,
     pub(super) state: &'a SessionState,
 }
@@ -59,26 +60,12 @@ impl Names<'_> {
         }
     }
 
-    fn visible(&self) -> Vec<Arc<Dataset>> {
-        let datasets = self.engine.inner.catalog.datasets();
-        datasets.iter().filter(|dataset| may_see(self.principal, &dataset.access)).cloned().collect()
-    }
-
     fn find(&self, id: &str) -> Option<Arc<Dataset>> {
         self.engine.inner.catalog.dataset(id).filter(|dataset| may_see(self.principal, &dataset.access))
     }
 
     fn dataset(&self, id: &str) -> Result<Arc<Dataset>, Error> {
-        self.find(id).ok_or_else(|| {
-            let error = Error::new(Code::DatasetNotFound, format!("Dataset \"{id}\" does not exist."));
-            let visible = self.visible();
-            let ids = visible.iter().map(|dataset| dataset.id.as_str());
-            match nearest(id, ids.clone()) {
-                Some(near) => error.hint(format!("Did you mean \"{near}\"?")),
-                None if visible.is_empty() => error.hint("No dataset is registered."),
-                None => error.hint(format!("Datasets: {}.", listing(ids))),
-            }
-        })
+        visible_dataset(self.engine, self.principal, id)
     }
 
     async fn partial(&self, first: &str, table: &str, grants: &mut Grants) -> Result<Resolved, Error> {
@@ -101,7 +88,7 @@ impl Names<'_> {
     }
 
     fn system(&self, table: &str, grants: &mut Grants) -> Result<Resolved, Error> {
-        let provider = system::provider(self.engine, self.principal, table)?;
+        let provider = system::provider(self.engine, self.principal, self.query, table)?;
         Ok(self.open(system::DATASET, provider, grants))
     }
 
@@ -196,7 +183,7 @@ impl Names<'_> {
     async fn owners(&self, table: &str) -> Vec<Arc<Dataset>> {
         const PATIENCE: Duration = Duration::from_secs(5);
         const AT_ONCE: usize = 16;
-        stream::iter(self.visible())
+        stream::iter(visible(self.engine, self.principal))
             .map(|dataset| async move {
                 let tables =
                     tokio::time::timeout(PATIENCE, self.engine.inner.catalog.tables(&dataset)).await.ok()?.ok()?;
@@ -208,6 +195,29 @@ impl Names<'_> {
             .collect()
             .await
     }
+}
+
+fn visible(engine: &Engine, principal: &Principal) -> Vec<Arc<Dataset>> {
+    let datasets = engine.inner.catalog.datasets();
+    datasets.iter().filter(|dataset| may_see(principal, &dataset.access)).cloned().collect()
+}
+
+/// The dataset called `id`, where `principal` may see it.
+///
+/// # Errors
+/// `dataset_not_found`.
+pub(crate) fn visible_dataset(engine: &Engine, principal: &Principal, id: &str) -> Result<Arc<Dataset>, Error> {
+    let visible = visible(engine, principal);
+    if let Some(dataset) = visible.iter().find(|dataset| dataset.id == id) {
+        return Ok(Arc::clone(dataset));
+    }
+    let error = Error::new(Code::DatasetNotFound, format!("Dataset \"{id}\" does not exist."));
+    let ids = visible.iter().map(|dataset| dataset.id.as_str());
+    Err(match nearest(id, ids.clone()) {
+        Some(near) => error.hint(format!("Did you mean \"{near}\"?")),
+        None if visible.is_empty() => error.hint("No dataset is registered."),
+        None => error.hint(format!("Datasets: {}.", listing(ids))),
+    })
 }
 
 /// The schema whose tables need none in their name.

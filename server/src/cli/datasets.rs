@@ -1,4 +1,6 @@
-//! `weft datasets`: what can be asked about. One dataset: its tables and their columns.
+//! `weft datasets`: what can be asked about. One dataset: its tables and their columns. Two: how they join.
+
+mod joins;
 
 use std::io::{self, Write};
 
@@ -14,9 +16,9 @@ use super::refresh;
 use super::terminal::{self, Paint};
 use crate::compose::HomeArgs;
 
-/// List the datasets, or describe the tables and columns of one.
+/// List the datasets, describe the tables and columns of one, or measure how two join.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(args_conflicts_with_subcommands = true, after_help = EXAMPLES)]
 pub(super) struct Args {
     #[command(subcommand)]
     command: Option<Command>,
@@ -35,6 +37,7 @@ pub(super) struct Args {
 /// What else can be done with datasets.
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    Joins(joins::Args),
     Refresh(refresh::Args),
 }
 
@@ -43,7 +46,8 @@ Examples:
   weft datasets --home ./bank
   weft datasets --home ./bank customer_db
   weft datasets --home ./bank customer_db --format json
-  weft datasets refresh --home ./bank customer_db";
+  weft datasets refresh --home ./bank customer_db
+  weft datasets joins --home ./bank customer_db accounts_db";
 
 /// All datasets, one per row.
 pub(super) const ALL: &str = "SELECT dataset_id AS dataset, kind, source_id AS source, weights_mode AS weights, name, \
@@ -70,8 +74,10 @@ const SYSTEM: &str = "system";
 
 /// Runs the command.
 pub(super) async fn run(args: Args) -> Result<(), Failure> {
-    if let Some(Command::Refresh(refresh)) = args.command {
-        return refresh::run(refresh.within(args.home.home)).await;
+    match args.command {
+        Some(Command::Joins(args)) => return joins::run(args).await,
+        Some(Command::Refresh(refresh)) => return refresh::run(refresh.within(args.home.home)).await,
+        None => {}
     }
     let writing = args.writing.writing()?;
     let composition = home::open(&args.home)?;

@@ -20,7 +20,9 @@ const RULES: [&str; 11] = [
      date_part and INTERVAL for dates; ILIKE and regexp_like for text; cast to DOUBLE before dividing integers; nullif(x, \
      0) against division by zero.",
     "One SELECT at a time, read-only. WITH, UNION, window functions and aggregate FILTER (WHERE ..) work.",
-    "system.datasets, system.tables, system.columns and system.functions can be read like any other table.",
+    "system.datasets, system.tables, system.columns and system.functions can be read like any other table. Before you join \
+     tables on a key that you do not know, read system.join_health WHERE left_table = 'a.b' AND right_table = 'c.d': it \
+     measures overlap, duplicates and fan-out, and `mend` has a condition that matches more.",
     "Answers are cut at max_rows and at what fits a context, and say so. Aggregate instead of reading rows.",
     "A dataset with weights is a sample: each person stands for as many people as the weight says. Report weighted \
      figures, and weigh people, not events.",

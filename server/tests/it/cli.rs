@@ -269,6 +269,29 @@ fn datasets_are_listed_and_described() {
 }
 
 #[test]
+fn join_health_is_measured_between_tables_and_datasets() {
+    let folder = folder();
+    fs::write(folder.path().join("visits.csv"), "visit,person_id,city\n1,1,DELHI\n2,1,delhi \n3,9,Pune\n").unwrap();
+    let joins = |args: &[&str]| {
+        let tables = ["datasets", "joins", "--table", "people=people.csv", "--table", "visits=visits.csv"];
+        weft(folder.path()).args(tables).args(args).output().unwrap()
+    };
+    let output = joins(&["people", "local.visits"]);
+    assert_ok(&output);
+    insta::assert_snapshot!(out(&output), @"");
+    let output = joins(&["--format", "csv", "--on", "id=visit", "local", "visits"]);
+    assert_ok(&output);
+    insta::assert_snapshot!(out(&output), @"");
+    assert_fails(&joins(&["local.peple", "visits"]), 1, &["error[table_not_found]", "\"local.people\""]);
+    assert_fails(&joins(&["locl", "visits"]), 1, &["error[table_not_found]", "the dataset \"local\""]);
+    assert_fails(&joins(&["nosuch.people", "visits"]), 1, &["error[dataset_not_found]"]);
+    assert_fails(&joins(&["people"]), 2, &["<B>"]);
+    assert_fails(&joins(&["--on", "id", "people", "visits"]), 2, &["A_COLUMN=B_COLUMN"]);
+    let help = weft(folder.path()).args(["datasets", "joins", "--help"]).output().unwrap();
+    assert!(out(&help).contains("Examples:\n  weft datasets joins"), "{}", out(&help));
+}
+
+#[test]
 fn a_plan_is_explained_and_analyzed() {
     let folder = folder();
     let explain = |args: &[&str]| {
