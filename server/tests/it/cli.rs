@@ -278,10 +278,19 @@ fn join_health_is_measured_between_tables_and_datasets() {
     };
     let output = joins(&["people", "local.visits"]);
     assert_ok(&output);
-    insta::assert_snapshot!(out(&output), @"");
+    insta::assert_snapshot!(out(&output), @r"
+    ┌─────────────┬────────────────────────┬───────┬─────────────┬───────────┬────────────┬─────────────┬───────────────────────────────────────────┬─────────────────────┬──────────────────────┬───────────┬─────────────────┬──────────────────┬─────────┐
+    │ left        │ right                  │ types │ cardinality │ left_keys │ right_keys │ shared_keys │ mend                                      │ left_unmatched_rows │ right_unmatched_rows │ join_rows │ left_duplicates │ right_duplicates │ sampled │
+    ├─────────────┼────────────────────────┼───────┼─────────────┼───────────┼────────────┼─────────────┼───────────────────────────────────────────┼─────────────────────┼──────────────────────┼───────────┼─────────────────┼──────────────────┼─────────┤
+    │ people.id   │ local.visits.person_id │ NULL  │ one_to_many │         3 │          2 │           1 │ NULL                                      │                   2 │                    1 │         2 │               0 │                1 │    NULL │
+    │ people.city │ local.visits.city      │ NULL  │ one_to_one  │         2 │          3 │           1 │ lower(trim(a.city)) = lower(trim(b.city)) │                   2 │                    2 │         1 │               0 │                0 │    NULL │
+    └─────────────┴────────────────────────┴───────┴─────────────┴───────────┴────────────┴─────────────┴───────────────────────────────────────────┴─────────────────────┴──────────────────────┴───────────┴─────────────────┴──────────────────┴─────────┘
+    ");
     let output = joins(&["--format", "csv", "--on", "id=visit", "local", "visits"]);
     assert_ok(&output);
-    insta::assert_snapshot!(out(&output), @"");
+    let values = out(&output).lines().nth(1).map(str::to_owned).unwrap();
+    let figures = "false,3,0,3,0,1,3,0,3,0,1,one_to_one,3,1.0,1.0,3,1.0,1.0,0,0,,,,,,false,1.0,";
+    assert_eq!(values, format!("local,local.people,id,BIGINT,local,visits,visit,BIGINT,{figures}"));
     assert_fails(&joins(&["local.peple", "visits"]), 1, &["error[table_not_found]", "\"local.people\""]);
     assert_fails(&joins(&["locl", "visits"]), 1, &["error[table_not_found]", "the dataset \"local\""]);
     assert_fails(&joins(&["nosuch.people", "visits"]), 1, &["error[dataset_not_found]"]);

@@ -44,8 +44,8 @@ Examples:
 /// What people read first.
 const MAIN: &str = "left_table || '.' || left_column AS \"left\", right_table || '.' || right_column AS \"right\", \
      CASE WHEN is_type_mismatch THEN left_type || ' / ' || right_type END AS types, cardinality, left_keys, right_keys, \
-     shared_keys, left_duplicates, right_duplicates, left_unmatched_rows, right_unmatched_rows, join_rows, \
-     coalesce(mend, error) AS mend, CASE WHEN is_sampled THEN sample_share END AS sampled";
+     shared_keys, coalesce(mend, error) AS mend, left_unmatched_rows, right_unmatched_rows, join_rows, left_duplicates, \
+     right_duplicates, CASE WHEN is_sampled THEN sample_share END AS sampled";
 
 fn columns(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
