@@ -99,6 +99,8 @@ pub struct Query {
     pub(crate) explain: Option<Explain>,
     pub(crate) door: Door,
     pub(crate) client: Option<String>,
+    /// Whether it asks about rows as such, of which weights say nothing.
+    pub(crate) is_of_rows: bool,
     /// Functions of this query alone: those that the engine asks itself with.
     pub(crate) functions: Vec<Arc<ScalarUDF>>,
 }
@@ -116,6 +118,7 @@ impl Query {
             explain: None,
             door: Door::Library,
             client: None,
+            is_of_rows: false,
             functions: Vec::new(),
         }
     }
@@ -160,6 +163,12 @@ impl Query {
     pub fn from(mut self, door: Door, client: impl Into<Option<String>>) -> Self {
         self.door = door;
         self.client = client.into();
+        self
+    }
+
+    /// The same question, whose counts are of rows also where a dataset wants weights.
+    pub(crate) fn of_rows(mut self) -> Self {
+        self.is_of_rows = true;
         self
     }
 

@@ -145,10 +145,9 @@ impl Asked {
     /// Asks the engine what this table is made from: as the one who reads it, and through the same door.
     async fn ask(&self, query: Query) -> Result<Vec<RecordBatch>, Error> {
         let left = self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        // A count here is of rows, also where the dataset would weight it.
         let query = query
+            .of_rows()
             .dataset(self.query.dataset.clone())
-            .apply_weights(false)
             .timeout(left)
             .from(self.query.door, self.query.client.clone());
         self.engine.query(&self.principal, query).await?.try_collect().await

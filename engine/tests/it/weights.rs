@@ -63,6 +63,12 @@ async fn it_is_the_function_that_counts() {
         ("SELECT * FROM (SELECT city, count(*) AS n FROM panel.people GROUP BY city) WHERE n > 1", true),
         ("SELECT name FROM panel.people WHERE salary > (SELECT avg(salary) FROM panel.people)", true),
         ("SELECT count(*) FROM panel.people p JOIN hr.staff s USING (id)", true),
+        // It measures rows, and says so.
+        (
+            "SELECT left_rows, shared_keys FROM system.join_health \
+             WHERE left_table = 'panel.people' AND right_table = 'hr.staff'",
+            false,
+        ),
     ] {
         let wanted = refused.then_some(Code::WeightRequired);
         assert_eq!(code(WeightsMode::Required, None, sql).await, wanted, "{sql}");
