@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use datafusion::common::Result;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::logical_expr::{Expr, LogicalPlan, WindowFunctionDefinition};
 
 use crate::{Code, Dataset, Error, Query, Weights, WeightsMode, weighted};
 
@@ -52,25 +53,56 @@ pub(super) fn check(plan: &LogicalPlan, datasets: &[Arc<Dataset>], query: &Query
     }
 }
 
-/// A plain aggregate in a query that has no weighted one next to it.
+/// A plain aggregate over rows. One over weighted figures is fine, and so is a count next to a weighted figure: the
+/// unweighted base.
 fn plain_aggregate(plan: &LogicalPlan) -> Result<Option<String>, Error> {
-    let weighted: Vec<String> = weighted::all().iter().map(|function| function.name().to_owned()).collect();
-    let (mut plain, mut is_weighted) = (None, false);
+    let mut found = None;
     plan.apply_with_subqueries(|node| {
-        node.apply_expressions(|expr| {
-            expr.apply(|expr| {
-                if let Expr::AggregateFunction(function) = expr {
-                    let name = function.func.name();
-                    is_weighted |= weighted.iter().any(|weighted| weighted == name);
-                    if !INDIFFERENT.contains(&name) {
-                        plain.get_or_insert_with(|| name.to_owned());
+        let (weighted, plain) = functions(node)?;
+        let refused = plain.into_iter().find(|name| name != "count" || weighted.is_empty());
+        if let Some(name) = refused
+            && !is_over_weighted(node)?
+        {
+            found = Some(name);
+            return Ok(TreeNodeRecursion::Stop);
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(found)
+}
+
+/// The aggregates that a node itself makes, also as windows: weighted ones, and plain ones that weights would change.
+fn functions(node: &LogicalPlan) -> Result<(Vec<String>, Vec<String>)> {
+    let weighted: Vec<String> = weighted::all().iter().map(|function| function.name().to_owned()).collect();
+    let mut made = Vec::new();
+    node.apply_expressions(|expr| {
+        expr.apply(|expr| {
+            match expr {
+                Expr::AggregateFunction(function) => made.push(function.func.name().to_owned()),
+                Expr::WindowFunction(function) => {
+                    if let WindowFunctionDefinition::AggregateUDF(function) = &function.fun {
+                        made.push(function.name().to_owned());
                     }
                 }
-                Ok(TreeNodeRecursion::Continue)
-            })
+                _ => {}
+            }
+            Ok(TreeNodeRecursion::Continue)
         })
     })?;
-    Ok(plain.filter(|_| !is_weighted))
+    made.retain(|name| !INDIFFERENT.contains(&name.as_str()));
+    Ok(made.into_iter().partition(|name| weighted.contains(name)))
+}
+
+/// Whether what the node reads are weighted figures already.
+fn is_over_weighted(node: &LogicalPlan) -> Result<bool> {
+    let mut is_weighted = false;
+    for input in node.inputs() {
+        input.apply(|below| {
+            is_weighted |= !functions(below)?.0.is_empty();
+            Ok(if is_weighted { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+        })?;
+    }
+    Ok(is_weighted)
 }
 
 fn refusal(id: &str, weights: &Weights, function: &str) -> Error {

@@ -63,6 +63,19 @@ async fn it_is_the_function_that_counts() {
         ("SELECT * FROM (SELECT city, count(*) AS n FROM panel.people GROUP BY city) WHERE n > 1", true),
         ("SELECT name FROM panel.people WHERE salary > (SELECT avg(salary) FROM panel.people)", true),
         ("SELECT count(*) FROM panel.people p JOIN hr.staff s USING (id)", true),
+        ("SELECT avg(salary) OVER (PARTITION BY city) FROM panel.people", true),
+        ("SELECT row_number() OVER (ORDER BY salary), weighted_sum(salary, weight) OVER () FROM panel.people", false),
+        // A weighted figure next to it, or elsewhere in the query, does not make a plain one right.
+        ("SELECT weighted_count(weight), avg(salary) FROM panel.people", true),
+        (
+            "SELECT (SELECT weighted_count(weight) FROM panel.people) AS w, (SELECT count(*) FROM panel.people) AS n",
+            true,
+        ),
+        (
+            "SELECT sum(w), count(*) FROM (SELECT city, weighted_count(weight) AS w FROM panel.people GROUP BY city)",
+            false,
+        ),
+        ("SELECT city, reach(id, weight) FROM panel.people GROUP BY city", false),
         // It measures rows, and says so.
         (
             "SELECT left_rows, shared_keys FROM system.join_health \
