@@ -14,7 +14,8 @@ use bytes::Bytes;
 use engine::{Engine, Error, Principal};
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
-use tonic::{Request, Response, Status, Streaming, async_trait};
+use tonic::metadata::MetadataMap;
+use tonic::{Extensions, Request, Response, Status, Streaming, async_trait};
 
 use crate::actions;
 use crate::answer::Messages;
@@ -57,7 +58,12 @@ impl Door {
         commands::describe(self, &call, commands::decode(&request.get_ref().cmd)?).await
     }
 
-    async fn flight_info(&self, request: Request<FlightDescriptor>) -> Result<(FlightInfo, Option<u64>), Error> {
+    async fn flight_info(
+        &self,
+        request: Request<FlightDescriptor>,
+    ) -> Result<(Response<FlightInfo>, Option<u64>), Error> {
+        let mut headers = MetadataMap::new();
+        session::offer(request.metadata(), &mut headers)?;
         let flight = self.describe(&request).await?;
         let info = FlightInfo {
             schema: schema_bytes(&flight.schema)?,
@@ -68,7 +74,7 @@ impl Door {
             ordered: true,
             app_metadata: Bytes::new(),
         };
-        Ok((info, flight.expires_at))
+        Ok((Response::from_parts(headers, info, Extensions::default()), flight.expires_at))
     }
 
     /// The messages that a ticket stands for.
@@ -122,14 +128,19 @@ impl FlightService for Door {
 
     async fn get_flight_info(&self, request: Request<FlightDescriptor>) -> Result<Response<FlightInfo>, Status> {
         let (info, _) = self.flight_info(request).await.map_err(status)?;
-        Ok(Response::new(info))
+        Ok(info)
     }
 
     /// Complete at once: the ticket of a query runs it.
     async fn poll_flight_info(&self, request: Request<FlightDescriptor>) -> Result<Response<PollInfo>, Status> {
         let (info, expires_at) = self.flight_info(request).await.map_err(status)?;
         let expiration_time = endpoint(Bytes::new(), expires_at).expiration_time;
-        Ok(Response::new(PollInfo { info: Some(info), flight_descriptor: None, progress: Some(1.0), expiration_time }))
+        Ok(info.map(|info| PollInfo {
+            info: Some(info),
+            flight_descriptor: None,
+            progress: Some(1.0),
+            expiration_time,
+        }))
     }
 
     async fn get_schema(&self, request: Request<FlightDescriptor>) -> Result<Response<SchemaResult>, Status> {

@@ -69,6 +69,14 @@ pub(crate) fn announce(token: &str, metadata: &mut MetadataMap) -> Result<(), Er
     Ok(())
 }
 
+/// Announces a new session to a caller who brings neither token nor cookie, so that what it sets later is its own.
+///
+/// Done where an answer is one message. `SetSessionOptions` announces as well, but answers in a stream, and Go's Flight
+/// client can lose the headers of a stream that ends: whoever of two goroutines sees the end first decides.
+pub(crate) fn offer(call: &MetadataMap, answer: &mut MetadataMap) -> Result<(), Error> {
+    if call.contains_key("authorization") || cookie(call).is_some() { Ok(()) } else { announce(&new_token(), answer) }
+}
+
 /// The caller's token; `Bearer None` is what flightsql-dbapi sends for nobody.
 pub(crate) fn bearer(metadata: &MetadataMap) -> Option<String> {
     // ADBC sends the header twice on calls that follow a handshake; both are the same.
@@ -145,6 +153,22 @@ mod tests {
         let by_cookie = of_call(&headers(&[("authorization", "Bearer None"), ("cookie", "x=1; weft-session=b")]));
         assert_eq!(by_cookie, Some(key("b")));
         assert_eq!(of_call(&headers(&[("authorization", "Basic YTpi")])), None);
+    }
+
+    #[test]
+    fn a_session_is_offered_to_a_caller_who_brings_nothing() {
+        for (pairs, offered) in [
+            (&[("user-agent", "go")][..], true),
+            (&[("cookie", "other=1")], true),
+            (&[("cookie", "weft-session=b")], false),
+            (&[("authorization", "Bearer a")], false),
+            (&[("authorization", "Basic YTpi")], false),
+        ] {
+            let mut answer = MetadataMap::new();
+            offer(&headers(pairs), &mut answer).unwrap();
+            assert_eq!(answer.contains_key("authorization"), offered, "{pairs:?}");
+            assert_eq!(answer.contains_key("set-cookie"), offered, "{pairs:?}");
+        }
     }
 
     #[test]

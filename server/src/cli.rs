@@ -21,7 +21,7 @@ mod refresh;
 mod serve;
 mod shell;
 pub(crate) mod table;
-mod terminal;
+pub(crate) mod terminal;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;

@@ -14,6 +14,8 @@ use tracing_subscriber::EnvFilter;
 
 pub use metrics::Metrics;
 
+use crate::cli::terminal::is_colored;
+
 /// The variable that overrides the configured log filter.
 pub const LOG_VARIABLE: &str = "WEFT_LOG";
 
@@ -29,17 +31,15 @@ const MUTE: &str = "rmcp=error";
 pub fn init(filter: &str, format: LogFormat) -> Result<(), String> {
     let wanted = std::env::var(LOG_VARIABLE).ok().filter(|value| !value.trim().is_empty());
     let filter = parse(wanted.as_deref().unwrap_or(filter))?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(is_colored()).with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(is_colored(std::io::stderr().is_terminal()))
+        .with_writer(std::io::stderr);
     let started = match format {
         LogFormat::Text => lines.with_target(false).try_init(),
         LogFormat::Json => lines.json().flatten_event(true).try_init(),
     };
     started.map_err(|_| "Logging has been started already.".to_owned())
-}
-
-/// Colors are for eyes: a log that goes to a file has none.
-fn is_colored() -> bool {
-    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 fn parse(text: &str) -> Result<EnvFilter, String> {

@@ -6,6 +6,7 @@
 mod breaker;
 mod grouping;
 mod keys;
+pub(crate) mod options;
 mod predicate;
 mod question;
 mod scan;

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use arrow_flight::error::FlightError;
 use arrow_flight::sql::client::FlightSqlServiceClient;
-use arrow_flight::{Action, Empty, HandshakeRequest};
+use arrow_flight::sql::{CommandStatementQuery, ProstMessageExt};
+use arrow_flight::{Action, Empty, FlightDescriptor, HandshakeRequest};
 use futures::TryStreamExt;
 use prost::Message;
 use tonic::metadata::MetadataMap;
@@ -120,6 +121,24 @@ async fn a_client_without_a_token_is_given_one_with_its_first_option() {
     let mut by_cookie = served.client();
     by_cookie.set_header("cookie", cookie);
     assert_eq!(count(&mut by_cookie, "people").await.unwrap(), "3");
+}
+
+#[tokio::test]
+async fn a_client_without_a_token_is_given_one_with_its_first_question() {
+    let served = Served::start().await;
+    let mut client = served.client();
+    let question = CommandStatementQuery { query: "SELECT 1".to_owned(), transaction_id: None };
+    let flight = FlightDescriptor::new_cmd(question.as_any().encode_to_vec());
+    let answer = client.inner_mut().get_flight_info(flight.clone()).await.unwrap();
+    let token = answer.metadata().get("authorization").unwrap().to_str().unwrap().strip_prefix("Bearer ").unwrap();
+    client.set_token(token.to_owned());
+    let (headers, _) = set(&mut client, &[("schema", "panel")]).await;
+    assert!(headers.get("authorization").is_none(), "the session that was offered is kept");
+    assert_eq!(count(&mut client, "people").await.unwrap(), "3");
+    let mut again = flight.into_request();
+    again.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+    let answer = client.inner_mut().get_flight_info(again).await.unwrap();
+    assert!(answer.metadata().get("set-cookie").is_none());
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ pub(super) fn width() -> Option<usize> {
 }
 
 /// Whether to write color to a stream: only to a terminal, and not where `NO_COLOR` is set or the terminal is dumb.
-pub(super) fn is_colored(is_terminal: bool) -> bool {
+pub(crate) fn is_colored(is_terminal: bool) -> bool {
     is_terminal
         && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
         && env::var_os("TERM").is_none_or(|term| term != "dumb")

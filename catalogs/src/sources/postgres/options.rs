@@ -1,19 +1,23 @@
 //! The `connection:` options of a PostgreSQL source: what may be written, and what it means once checked.
-//!
-//! Messages name the option and never repeat its value, since it may be a password.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use engine::{Code, Error, names};
+use engine::Error;
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer};
-use serde_json::{Map, Value};
-use url::Url;
+use serde::Deserialize;
+use serde_json::Value;
 
 use super::tls::TlsMode;
+use crate::sources::remote::options::{self, Form, invalid};
 
+const FORM: Form = Form {
+    kind: "postgres",
+    schemes: &["postgres", "postgresql"],
+    url: "postgres://user:password@host:port/database",
+    own: &[("driver", "one of auto, connectorx, copy"), ("parallel_reads", "a whole number")],
+};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 const MAX_POOL_SIZE: u32 = 10;
 
@@ -23,43 +27,43 @@ const MAX_POOL_SIZE: u32 = 10;
 pub(super) struct Options {
     /// Seconds to wait for a free connection and for the server to answer, or text such as `500ms`, `10s`, `1m`; 15 s
     /// unless set.
-    #[serde(deserialize_with = "duration")]
-    #[schemars(with = "Option<Amount>")]
+    #[serde(deserialize_with = "options::duration")]
+    #[schemars(with = "Option<options::Amount>")]
     connect_timeout: Option<Duration>,
     /// The database; the user's name unless set.
-    #[serde(deserialize_with = "text")]
+    #[serde(deserialize_with = "options::text")]
     #[schemars(with = "Option<String>")]
     database: Option<String>,
     /// How rows are read: `copy` (the wire's binary COPY, decoded here), `connectorx` (its own parser), or `auto` (the
     /// default): the faster one.
     driver: Option<Driver>,
     /// The server's name or address; `localhost` unless set. A path is the folder of a Unix socket.
-    #[serde(deserialize_with = "text")]
+    #[serde(deserialize_with = "options::text")]
     #[schemars(with = "Option<String>")]
     host: Option<String>,
     /// The most connections that are open at once; 10 unless set. One read takes one connection.
-    #[serde(deserialize_with = "count")]
-    #[schemars(with = "Option<Amount>")]
+    #[serde(deserialize_with = "options::count")]
+    #[schemars(with = "Option<options::Amount>")]
     max_pool_size: Option<u32>,
     /// Connections that the first use opens at once; 0 unless set.
-    #[serde(deserialize_with = "count")]
-    #[schemars(with = "Option<Amount>")]
+    #[serde(deserialize_with = "options::count")]
+    #[schemars(with = "Option<options::Amount>")]
     min_pool_size: Option<u32>,
     /// The most connections that read one large table at the same time, each a part of it in one snapshot; the number of
     /// processors, at most 4, unless set.
-    #[serde(deserialize_with = "count")]
-    #[schemars(with = "Option<Amount>")]
+    #[serde(deserialize_with = "options::count")]
+    #[schemars(with = "Option<options::Amount>")]
     parallel_reads: Option<u32>,
     /// The password.
-    #[serde(deserialize_with = "text")]
+    #[serde(deserialize_with = "options::text")]
     #[schemars(with = "Option<String>")]
     password: Option<String>,
     /// The server's port; 5432 unless set.
-    #[serde(deserialize_with = "count")]
-    #[schemars(with = "Option<Amount>")]
+    #[serde(deserialize_with = "options::count")]
+    #[schemars(with = "Option<options::Amount>")]
     port: Option<u32>,
     /// The schema that is read where a dataset names none; `public` unless set.
-    #[serde(deserialize_with = "text")]
+    #[serde(deserialize_with = "options::text")]
     #[schemars(with = "Option<String>")]
     schema: Option<String>,
     /// How the connection is protected: `disable`, `prefer` (the default: encrypted if the server can, the server is not
@@ -67,24 +71,24 @@ pub(super) struct Options {
     /// `verify-ca` (the certificate is verified), `verify-full` (the certificate and the server's name are verified).
     sslmode: Option<TlsMode>,
     /// A PEM file of the authorities that may vouch for the server, or `system`; the system's own unless set.
-    #[serde(deserialize_with = "text")]
+    #[serde(deserialize_with = "options::text")]
     #[schemars(with = "Option<String>")]
     sslrootcert: Option<String>,
     /// Seconds after which the server stops a statement, or text such as `500ms`, `10s`, `1m`; the server's own setting
     /// unless set.
-    #[serde(deserialize_with = "duration")]
-    #[schemars(with = "Option<Amount>")]
+    #[serde(deserialize_with = "options::duration")]
+    #[schemars(with = "Option<options::Amount>")]
     statement_timeout: Option<Duration>,
     /// The table that is read where a dataset names none; every table of the schema unless set.
-    #[serde(deserialize_with = "text")]
+    #[serde(deserialize_with = "options::text")]
     #[schemars(with = "Option<String>")]
     table: Option<String>,
     /// All of it in one line: `postgres://user:password@host:port/database?sslmode=require`.
-    #[serde(deserialize_with = "text")]
+    #[serde(deserialize_with = "options::text")]
     #[schemars(with = "Option<String>")]
     url: Option<String>,
     /// The user; `postgres` unless set.
-    #[serde(deserialize_with = "text")]
+    #[serde(deserialize_with = "options::text")]
     #[schemars(with = "Option<String>")]
     user: Option<String>,
 }
@@ -97,15 +101,6 @@ pub(super) enum Driver {
     Auto,
     Connectorx,
     Copy,
-}
-
-/// A number, or text that holds one: a value that came through `${VAR}` may be either.
-#[derive(JsonSchema)]
-#[serde(untagged)]
-#[expect(dead_code, reason = "it only describes the option in the JSON Schema")]
-enum Amount {
-    Number(f64),
-    Text(String),
 }
 
 /// The options of a source, checked.
@@ -134,12 +129,10 @@ impl Settings {
     /// # Errors
     /// `invalid_argument` that names the option.
     pub(super) fn parse(options: &Value, root: &Path) -> Result<Self, Error> {
-        let written = read(options)?;
-        let of_url = written.url.as_deref().map(of_url).transpose()?.unwrap_or_default();
-        let options = written.or(of_url);
+        let options: Options = FORM.read(options)?;
         let port = match options.port {
             None => 5432,
-            Some(port) => u16::try_from(port).ok().filter(|port| *port > 0).ok_or_else(|| malformed("port"))?,
+            Some(port) => u16::try_from(port).ok().filter(|port| *port > 0).ok_or_else(|| FORM.malformed("port"))?,
         };
         let max_pool_size =
             options.max_pool_size.unwrap_or_else(|| MAX_POOL_SIZE.max(options.min_pool_size.unwrap_or(0)));
@@ -194,176 +187,10 @@ impl fmt::Debug for Settings {
     }
 }
 
-impl Options {
-    /// These options, and those of `other` where these say nothing.
-    fn or(self, other: Self) -> Self {
-        Self {
-            connect_timeout: self.connect_timeout.or(other.connect_timeout),
-            database: self.database.or(other.database),
-            driver: self.driver.or(other.driver),
-            host: self.host.or(other.host),
-            max_pool_size: self.max_pool_size.or(other.max_pool_size),
-            min_pool_size: self.min_pool_size.or(other.min_pool_size),
-            parallel_reads: self.parallel_reads.or(other.parallel_reads),
-            password: self.password.or(other.password),
-            port: self.port.or(other.port),
-            schema: self.schema.or(other.schema),
-            sslmode: self.sslmode.or(other.sslmode),
-            sslrootcert: self.sslrootcert.or(other.sslrootcert),
-            statement_timeout: self.statement_timeout.or(other.statement_timeout),
-            table: self.table.or(other.table),
-            url: self.url.or(other.url),
-            user: self.user.or(other.user),
-        }
-    }
-}
-
-/// Options by key, each checked by itself so that a message can name it.
-fn read(options: &Value) -> Result<Options, Error> {
-    let empty = Map::new();
-    let map = match options {
-        Value::Object(map) => map,
-        Value::Null => &empty,
-        _ => return Err(invalid("The connection of a postgres source is a mapping of options.")),
-    };
-    let schema = schemars::schema_for!(Options);
-    let known: Vec<&str> = schema
-        .as_value()
-        .get("properties")
-        .and_then(Value::as_object)
-        .map(|properties| properties.keys().map(String::as_str).collect())
-        .unwrap_or_default();
-    for (key, value) in map {
-        if !known.contains(&key.as_str()) {
-            let error = invalid(format!("A postgres source has no option \"{key}\"."));
-            return Err(match names::nearest(key, known.iter().copied()) {
-                Some(near) => error.hint(format!("Did you mean \"{near}\"?")),
-                None => error.hint(format!("Options: {}.", names::listing(known.iter().copied()))),
-            });
-        }
-        let alone = Value::Object(Map::from_iter([(key.clone(), value.clone())]));
-        if Options::deserialize(&alone).is_err() {
-            return Err(malformed(key));
-        }
-    }
-    Options::deserialize(&Value::Object(map.clone())).map_err(|_| invalid("The connection options are malformed."))
-}
-
-fn of_url(url: &str) -> Result<Options, Error> {
-    let url = Url::parse(url).map_err(|_| malformed("url"))?;
-    if !matches!(url.scheme(), "postgres" | "postgresql") {
-        return Err(invalid("Option \"url\" must start with postgres:// or postgresql://."));
-    }
-    let mut map = Map::new();
-    for (key, value) in url.query_pairs() {
-        if matches!(key.as_ref(), "url" | "host" | "password" | "user" | "database") {
-            return Err(invalid(format!("\"{key}\" does not belong in the parameters of \"url\".")));
-        }
-        map.insert(key.into_owned(), Value::String(value.into_owned()));
-    }
-    let mut options = read(&Value::Object(map))?;
-    let present = |text: &str| (!text.is_empty()).then(|| decoded(text));
-    options.host =
-        url.host_str().and_then(|host| present(host.trim_start_matches('[').trim_end_matches(']'))).transpose()?;
-    options.port = url.port().map(u32::from);
-    options.database = present(url.path().trim_start_matches('/')).transpose()?;
-    options.user = present(url.username()).transpose()?;
-    options.password = url.password().and_then(present).transpose()?;
-    Ok(options)
-}
-
-/// `%xx` in a part of a URL.
-fn decoded(text: &str) -> Result<String, Error> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&first, tail)) = rest.split_first() {
-        let hex = tail.get(..2).and_then(|pair| std::str::from_utf8(pair).ok());
-        match hex.and_then(|pair| u8::from_str_radix(pair, 16).ok()) {
-            Some(byte) if first == b'%' => {
-                bytes.push(byte);
-                rest = tail.get(2..).unwrap_or_default();
-            }
-            _ => {
-                bytes.push(first);
-                rest = tail;
-            }
-        }
-    }
-    String::from_utf8(bytes).map_err(|_| malformed("url"))
-}
-
 fn processors() -> u32 {
     const ENOUGH: usize = 4;
     let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     u32::try_from(processors.min(ENOUGH)).unwrap_or(1)
-}
-
-fn invalid(message: impl Into<String>) -> Error {
-    Error::new(Code::InvalidArgument, message)
-}
-
-fn malformed(option: &str) -> Error {
-    let expected = match option {
-        "connect_timeout" | "statement_timeout" => "seconds, or text such as 500ms, 10s or 1m",
-        "driver" => "one of auto, connectorx, copy",
-        "max_pool_size" | "min_pool_size" | "parallel_reads" => "a whole number",
-        "port" => "a number from 1 to 65535",
-        "sslmode" => "one of disable, prefer, require, verify-ca, verify-full",
-        "url" => "postgres://user:password@host:port/database, with special characters of the password as %xx",
-        _ => "text",
-    };
-    invalid(format!("Option \"{option}\" must be {expected}."))
-}
-
-/// Text; a number or a truth value stands for its own spelling, since `${VAR}` may have become one.
-fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    match Value::deserialize(deserializer)? {
-        Value::Null => Ok(None),
-        Value::String(text) => Ok(Some(text)),
-        Value::Number(number) => Ok(Some(number.to_string())),
-        Value::Bool(flag) => Ok(Some(flag.to_string())),
-        _ => Err(serde::de::Error::custom("not text")),
-    }
-}
-
-fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
-    let not_a_count = || serde::de::Error::custom("not a whole number");
-    match Value::deserialize(deserializer)? {
-        Value::Null => Ok(None),
-        Value::Number(number) => {
-            number.as_u64().and_then(|number| u32::try_from(number).ok()).map(Some).ok_or_else(not_a_count)
-        }
-        Value::String(text) => text.trim().parse().map(Some).map_err(|_| not_a_count()),
-        _ => Err(not_a_count()),
-    }
-}
-
-fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
-    let seconds = match Value::deserialize(deserializer)? {
-        Value::Null => return Ok(None),
-        Value::Number(number) => number.as_f64(),
-        Value::String(text) => seconds(&text),
-        _ => None,
-    };
-    seconds
-        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-        .filter(|duration| *duration >= Duration::from_millis(1))
-        .map(Some)
-        .ok_or_else(|| serde::de::Error::custom("not a duration"))
-}
-
-/// Seconds in text such as `500ms`, `10s`, `1m` or `10`.
-fn seconds(text: &str) -> Option<f64> {
-    let text = text.trim();
-    let (number, unit) = text.split_at(text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len()));
-    let scale = match unit {
-        "ms" => 0.001,
-        "" | "s" => 1.0,
-        "m" | "min" => 60.0,
-        "h" => 3600.0,
-        _ => return None,
-    };
-    number.trim().parse::<f64>().ok().map(|number| number * scale)
 }
 
 #[cfg(test)]
