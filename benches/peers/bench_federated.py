@@ -8,7 +8,7 @@ import subprocess
 import time
 
 import bench_tpch
-from database import duckdb_with_postgres, load, postgres, psql
+from database import duckdb_with_postgres, load, postgres
 from embedded import embedded
 from measure import Figure, tpch
 
@@ -96,7 +96,6 @@ def run(args):
     paths = dict(zip(bench_tpch.TABLES, tpch(args.data, *bench_tpch.TABLES), strict=True))
     with postgres() as url:
         load(url, args.data, *IN_DATABASE, "lineitem")
-        psql(url, "CREATE INDEX ON lineitem (l_orderkey)")
         duck = duckdb_with_postgres(url)
         tables = {table: f"{url}?table=public.{table}" for table in ("orders", "lineitem")}
         slow = {f"{table}_connectorx": f"{at}&driver=connectorx" for table, at in tables.items()}

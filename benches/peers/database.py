@@ -20,12 +20,23 @@ TYPES = {
     "nation": "n_nationkey int, n_name text, n_regionkey int, n_comment text",
     "orders": "o_orderkey bigint, o_custkey bigint, o_orderstatus text, o_totalprice numeric(15,2), o_orderdate date, "
     "o_orderpriority text, o_clerk text, o_shippriority int, o_comment text",
+    "part": "p_partkey bigint, p_name text, p_mfgr text, p_brand text, p_type text, p_size int, p_container text, "
+    "p_retailprice numeric(15,2), p_comment text",
+    "partsupp": "ps_partkey bigint, ps_suppkey bigint, ps_availqty int, ps_supplycost numeric(15,2), ps_comment text",
     "region": "r_regionkey int, r_name text, r_comment text",
     "supplier": "s_suppkey bigint, s_name text, s_address text, s_nationkey int, s_phone text, s_acctbal numeric(15,2), "
     "s_comment text",
 }
-KEYS = {"customer": "c_custkey", "lineitem": None, "nation": "n_nationkey", "orders": "o_orderkey",
-        "region": "r_regionkey", "supplier": "s_suppkey"}
+KEYS = {
+    "customer": "c_custkey",
+    "lineitem": "l_orderkey, l_linenumber",
+    "nation": "n_nationkey",
+    "orders": "o_orderkey",
+    "part": "p_partkey",
+    "partsupp": "ps_partkey, ps_suppkey",
+    "region": "r_regionkey",
+    "supplier": "s_suppkey",
+}
 
 
 def program(name):
@@ -58,15 +69,20 @@ def psql(url, *statements):
     subprocess.run(["psql", url, "-q", "-v", "ON_ERROR_STOP=1", *commands], check=True)
 
 
-def load(url, data, *tables):
-    """Copies tables of TPC-H at scale factor 1 into the database, with their primary keys, analyzed."""
-    for table, path in zip(tables, tpch(data, *tables), strict=True):
+def psql_value(url, sql):
+    """The one value that a statement answers with; empty where it has none."""
+    out = subprocess.run(["psql", url, "-qAt", "-v", "ON_ERROR_STOP=1", "-c", sql], check=True, capture_output=True, text=True)
+    return out.stdout.strip()
+
+
+def load(url, data, *tables, scale="1"):
+    """Copies tables of TPC-H into the database, with their primary keys, analyzed."""
+    for table, path in zip(tables, tpch(data, *tables, scale=scale), strict=True):
         psql(url, f"CREATE TABLE {table} ({TYPES[table]})")
         with tempfile.NamedTemporaryFile(suffix=".csv") as text:
             duckdb.sql(f"COPY (SELECT * FROM '{path}') TO '{text.name}' (HEADER false)")
             psql(url, f"\\copy {table} FROM '{text.name}' (FORMAT csv)")
-        if KEYS[table]:
-            psql(url, f"ALTER TABLE {table} ADD PRIMARY KEY ({KEYS[table]})")
+        psql(url, f"ALTER TABLE {table} ADD PRIMARY KEY ({KEYS[table]})")
         psql(url, f"VACUUM ANALYZE {table}")
 
 

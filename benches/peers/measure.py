@@ -5,6 +5,7 @@ import dataclasses
 import os
 import re
 import subprocess
+import sys
 import tempfile
 import time
 import urllib.error
@@ -94,15 +95,16 @@ def serving(weft, *flags):
             process.wait(10)
 
 
-def tpch(data, *tables):
-    """Paths of TPC-H tables at scale factor 1, in Parquet, made where they are missing."""
-    folder = os.path.join(data, "tpch-sf1")
+def tpch(data, *tables, scale="1"):
+    """Paths of TPC-H tables at a scale factor, in Parquet, made where they are missing."""
+    folder = os.path.join(data, f"tpch-sf{scale}")
     missing = [table for table in tables if not os.path.exists(os.path.join(folder, f"{table}.parquet"))]
     if missing:
         os.makedirs(folder, exist_ok=True)
         tables_flag = ",".join(missing)
         subprocess.run(
-            ["tpchgen-cli", "parquet", "-s", "1", f"--tables={tables_flag}", f"--output-dir={folder}"],
+            [os.path.join(os.path.dirname(sys.executable), "tpchgen-cli"), "parquet", "-s", scale,
+             f"--tables={tables_flag}", f"--output-dir={folder}"],
             check=True,
         )
     return [os.path.join(folder, f"{table}.parquet") for table in tables]

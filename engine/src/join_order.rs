@@ -11,7 +11,7 @@ mod selectivity;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
+use datafusion::common::tree_node::Transformed;
 use datafusion::common::{Column, JoinConstraint, JoinType, NullEquality, Result};
 use datafusion::logical_expr::utils::{conjunction, split_conjunction};
 use datafusion::logical_expr::{BinaryExpr, Expr, Filter, Join, LogicalPlan, Operator, Projection};
@@ -33,19 +33,16 @@ impl OptimizerRule for OrderJoins {
         "order_joins"
     }
 
+    /// From below, so that what the rule has made is not given to it again.
     fn apply_order(&self) -> Option<ApplyOrder> {
-        Some(ApplyOrder::TopDown)
+        Some(ApplyOrder::BottomUp)
     }
 
     fn rewrite(&self, plan: LogicalPlan, _: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
         if !is_inner(&plan) {
             return Ok(Transformed::no(plan));
         }
-        match ordered(&plan)? {
-            // The joins below belong to this tree: they are in order by now.
-            Some(plan) => Ok(Transformed::new(plan, true, TreeNodeRecursion::Continue)),
-            None => Ok(Transformed::no(plan)),
-        }
+        Ok(ordered(&plan)?.map_or_else(|| Transformed::no(plan), Transformed::yes))
     }
 }
 
@@ -92,40 +89,38 @@ struct Predicate {
 impl Tree {
     /// Takes a plan apart. The cost of its joins as they are, or None where nothing is known of a part.
     fn take(&mut self, plan: &LogicalPlan) -> Option<f64> {
-        self.take_part(plan).map(|(_, cost)| cost)
+        self.take_part(plan, &[]).map(|(_, cost)| cost)
     }
 
-    fn take_part(&mut self, plan: &LogicalPlan) -> Option<(Vec<usize>, f64)> {
+    /// Takes a part whose rows `filters` are applied to.
+    fn take_part(&mut self, plan: &LogicalPlan, filters: &[&Expr]) -> Option<(Vec<usize>, f64)> {
         match plan {
             LogicalPlan::Join(join) if is_inner(plan) => {
-                let (mut members, left_cost) = self.take_part(&join.left)?;
-                let (right, right_cost) = self.take_part(&join.right)?;
+                let (mut members, left_cost) = self.take_part(&join.left, &[])?;
+                let (right, right_cost) = self.take_part(&join.right, &[])?;
                 members.extend(right);
                 for (left, right) in &join.on {
                     self.predicates.push(Predicate::new(left.clone().eq(right.clone())));
                 }
-                for part in join.filter.iter().flat_map(split_conjunction) {
+                for part in join.filter.iter().flat_map(split_conjunction).chain(filters.iter().copied()) {
                     self.predicates.push(Predicate::new(part.clone()));
                 }
                 let rows = self.rows(&members);
                 Some((members, left_cost + right_cost + rows))
             }
             LogicalPlan::Filter(filter) if is_inner(&filter.input) => {
-                let taken = self.take_part(&filter.input)?;
-                for part in split_conjunction(&filter.predicate) {
-                    if part.exists_subquery() {
-                        return None;
-                    }
-                    self.predicates.push(Predicate::new(part.clone()));
+                let filters = split_conjunction(&filter.predicate);
+                if filters.iter().any(|part| part.exists_subquery()) {
+                    return None;
                 }
-                Some(taken)
+                self.take_part(&filter.input, &filters)
             }
             // It only leaves columns out, which the projection on top does as well.
             LogicalPlan::Projection(projection)
                 if is_inner(&projection.input)
                     && projection.expr.iter().all(|expr| matches!(expr, Expr::Column(_))) =>
             {
-                self.take_part(&projection.input)
+                self.take_part(&projection.input, filters)
             }
             plan => {
                 self.parts.push(Part { plan: plan.clone(), estimate: Estimate::of(plan)? });

@@ -2,6 +2,7 @@
 //!
 //! It is made once. A query gets a copy with its own clock, and a task context with its own memory.
 
+use std::iter;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -14,8 +15,9 @@ use datafusion::execution::memory_pool::GreedyMemoryPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::execution::{SessionStateDefaults, TaskContext};
-use datafusion::logical_expr::{LogicalPlan, ScalarUDF};
-use datafusion::optimizer::{Optimizer, OptimizerRule};
+use datafusion::logical_expr::planner::ExprPlanner;
+use datafusion::logical_expr::{AggregateUDF, LogicalPlan, ScalarUDF};
+use datafusion::optimizer::{Analyzer, AnalyzerRule, Optimizer, OptimizerRule};
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
@@ -23,9 +25,10 @@ use datafusion::prelude::SessionConfig;
 
 use crate::join_order::OrderJoins;
 use crate::memory::QueryPool;
+use crate::numbers::{FloatLiterals, Quotients};
 use crate::policy::{BarrierPlanner, PushLeakproofFilters};
 use crate::share::SharedPlanner;
-use crate::{Catalog, Deadline, Error, Limits, weighted};
+use crate::{Catalog, Deadline, Error, Limits, extremes, weighted};
 
 /// What every query starts from.
 #[derive(Debug)]
@@ -41,14 +44,13 @@ impl Sessions {
         let base = SessionStateBuilder::new()
             .with_config(config())
             .with_runtime_env(Arc::new(runtime))
-            .with_expr_planners(SessionStateDefaults::default_expr_planners())
+            .with_expr_planners(expr_planners())
             .with_scalar_functions(scalar_functions())
             .with_higher_order_functions(SessionStateDefaults::default_higher_order_functions())
-            .with_aggregate_functions(
-                SessionStateDefaults::default_aggregate_functions().into_iter().chain(weighted::all()).collect(),
-            )
+            .with_aggregate_functions(aggregate_functions())
             .with_window_functions(SessionStateDefaults::default_window_functions())
             .with_table_function_list(SessionStateDefaults::default_table_functions())
+            .with_analyzer_rules(analyzer_rules())
             .with_optimizer_rules(optimizer_rules())
             .with_physical_optimizer_rules(
                 PhysicalOptimizer::new().rules.into_iter().chain(catalog.physical_rules()).collect(),
@@ -103,6 +105,13 @@ fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
     functions.into_iter().filter(|function| function.name() != "input_file_name").collect()
 }
 
+/// DataFusion's functions, some of them put right, and the weighted ones.
+fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
+    // The last of a name is the one that answers to it.
+    let functions = SessionStateDefaults::default_aggregate_functions().into_iter();
+    functions.chain(extremes::all()).chain(weighted::all()).collect()
+}
+
 fn runtime(limits: &Limits, spill_dir: Option<&Path>) -> Result<RuntimeEnv, Error> {
     const FILE_METADATA_CACHE: usize = 256 << 20;
     let mode = match spill_dir {
@@ -123,8 +132,21 @@ fn config() -> SessionConfig {
     let options = config.options_mut();
     options.optimizer.hash_join_inlist_pushdown_max_distinct_values = JOIN_KEYS;
     options.optimizer.hash_join_inlist_pushdown_max_size = JOIN_KEYS_SIZE;
+    options.sql_parser.parse_float_as_decimal = true;
     options.execution.time_zone = Some("UTC".to_owned());
     config
+}
+
+/// DataFusion's planners of operators, and before them the one of quotients.
+fn expr_planners() -> Vec<Arc<dyn ExprPlanner>> {
+    let ours: Arc<dyn ExprPlanner> = Arc::new(Quotients);
+    iter::once(ours).chain(SessionStateDefaults::default_expr_planners()).collect()
+}
+
+/// DataFusion's rules; literals find their types before it coerces them.
+fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
+    let ours: Arc<dyn AnalyzerRule + Send + Sync> = Arc::new(FloatLiterals);
+    iter::once(ours).chain(Analyzer::new().rules).collect()
 }
 
 /// DataFusion's rules, with two after filter pushdown: one moves harmless predicates below a policy's barrier, from where the

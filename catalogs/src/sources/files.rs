@@ -29,7 +29,7 @@ use engine::{Code, Error, TableEntry, TableKind, TableProviderRef};
 use object_store::ObjectStore;
 
 use crate::source::{Scope, ScopedTable, Source};
-pub(crate) use find::{DataFile, is_compressed, is_hidden, open, without_compression};
+pub(crate) use find::{DataFile, is_compressed, is_hidden, open, open_as_found, without_compression};
 use find::{Found, Place};
 pub(crate) use merge::Mixing;
 pub(crate) use partition::date;
@@ -339,6 +339,11 @@ pub(crate) fn unreachable_file(name: &str, error: std::io::Error) -> Error {
     Error::new(Code::SourceUnavailable, format!("\"{name}\" {what}."))
         .hint("Check the path in the dataset's file; a relative path starts from the home folder.")
         .cause(error)
+}
+
+/// A file that is another one than when it was found.
+pub(crate) fn changed_file(name: &str) -> Error {
+    Error::new(Code::SchemaChanged, format!("File \"{name}\" changed while it was read.")).hint("Ask again.")
 }
 
 /// A file whose content is not what its kind says.

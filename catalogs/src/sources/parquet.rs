@@ -8,7 +8,7 @@ use datafusion::catalog::Session;
 use datafusion::common::config::TableParquetOptions;
 use datafusion::common::{DataFusionError, Statistics};
 use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
-use datafusion::datasource::physical_plan::parquet::{CachedParquetFileReaderFactory, transform_schema_to_view};
+use datafusion::datasource::physical_plan::parquet::transform_schema_to_view;
 use datafusion::datasource::physical_plan::{FileSource, ParquetSource};
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::execution::cache::cache_manager::FileMetadataCache;
@@ -21,10 +21,12 @@ use object_store::ObjectStore;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use self::stored::StoredFooters;
+use self::readers::Readers;
 use super::files::{self, DataFile, Files, Format, Mixing, SOURCE_TYPE, StoreOptions};
 use crate::source::{Connect, Source, SourceKind};
 
+mod local;
+mod readers;
 mod stored;
 
 /// Bytes of footers that one table keeps.
@@ -145,11 +147,9 @@ impl Format for ParquetFiles {
     ) -> Result<Arc<dyn FileSource>, DataFusionError> {
         let global = state.config_options().execution.parquet.clone();
         let options = TableParquetOptions { global, ..TableParquetOptions::default() };
-        let local = CachedParquetFileReaderFactory::new(Arc::clone(store), Arc::clone(&self.footers));
-        let footers = StoredFooters { local, footers: Arc::clone(&self.footers) };
         let source = ParquetSource::new(schema.clone())
             .with_table_parquet_options(options)
-            .with_parquet_file_reader_factory(Arc::new(footers));
+            .with_parquet_file_reader_factory(Arc::new(Readers::new(store, &self.footers)));
         Ok(Arc::new(source))
     }
 }

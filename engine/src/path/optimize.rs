@@ -7,7 +7,9 @@ use arrow::datatypes::SchemaRef;
 use datafusion::execution::TaskContext;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::ExecutionPlan;
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::block_in_place;
 use tokio::time::{Instant, timeout_at};
 
 use super::batch_rows::batch_rows;
@@ -38,11 +40,11 @@ impl Governed {
             Kind::Metadata => None,
             _ => Some(turn(engine, deadline).await?),
         };
-        let logical = match &self.plan {
+        let logical = unhurried(|| match &self.plan {
             // EXPLAIN keeps the plans that it shows while they are made.
-            LogicalPlan::Explain(_) => self.state.optimize(&self.plan)?,
-            plan => self.state.optimizer().optimize(plan.clone(), &self.state, |_, _| {})?,
-        };
+            LogicalPlan::Explain(_) => self.state.optimize(&self.plan),
+            plan => self.state.optimizer().optimize(plan.clone(), &self.state, |_, _| {}),
+        })?;
         let reads = self.verify(&logical)?;
         let logical = engine.inner.catalog.federate(share_equal_parts(logical)?)?;
         let physical = self.state.query_planner().create_physical_plan(&logical, &self.state).await?;
@@ -58,6 +60,15 @@ impl Governed {
         }
         let task = engine.inner.sessions.task(&self.state, config, entry.id().to_string(), deadline.into_std());
         Ok(Optimized { physical, task, schema: self.schema(), datasets: self.datasets(), permit })
+    }
+}
+
+/// Does work that may take long without a pause, such as planning a query of a thousand columns. A thread that waits for
+/// the network would otherwise be kept from it, and nobody else would be answered.
+fn unhurried<T>(work: impl FnOnce() -> T) -> T {
+    match Handle::current().runtime_flavor() {
+        RuntimeFlavor::MultiThread => block_in_place(work),
+        _ => work(),
     }
 }
 

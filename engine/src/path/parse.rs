@@ -8,6 +8,7 @@ use datafusion::sql::sqlparser::ast::{ObjectName, Query as Select, Statement as 
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
+use crate::numbers::approximate;
 use crate::policy::read_only;
 use crate::{Code, Error, Explain, Query};
 
@@ -60,7 +61,7 @@ fn statements(sql: &str) -> Result<VecDeque<Statement>, Error> {
     let tokens = Tokenizer::new(&dialect, sql)
         .tokenize_with_location()
         .map_err(|error| Error::new(Code::InvalidSql, format!("The SQL does not parse: {error}.")).cause(error))?;
-    let mut parser = DFParserBuilder::new(numbered(tokens)?).with_dialect(&dialect).build()?;
+    let mut parser = DFParserBuilder::new(approximate(numbered(tokens)?)).with_dialect(&dialect).build()?;
     Ok(parser.parse_statements()?)
 }
 

@@ -17,7 +17,6 @@ use datafusion::common::{Column, Result};
 use datafusion::functions::expr_fn::coalesce;
 use datafusion::functions_aggregate::count::Count;
 use datafusion::functions_aggregate::first_last::first_value_udaf;
-use datafusion::functions_aggregate::min_max::{Max, Min};
 use datafusion::functions_aggregate::sum::{Sum, sum_udaf};
 use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::{
@@ -26,6 +25,7 @@ use datafusion::logical_expr::{
 
 use super::unit_weight::UnitWeight;
 use super::{NAME, misplaced};
+use crate::extremes::Extreme;
 use crate::weighted::{self, Function, weighted_count};
 use crate::{Code, Error};
 
@@ -268,7 +268,7 @@ fn merged_by(call: &AggregateFunction) -> Option<Arc<AggregateUDF>> {
     let inner = call.func.inner();
     if inner.is::<Count>() || inner.is::<Sum>() {
         Some(sum_udaf())
-    } else if inner.is::<Min>() || inner.is::<Max>() {
+    } else if inner.is::<Extreme>() {
         Some(Arc::clone(&call.func))
     } else if inner.is::<Function>() {
         weighted::merged_by(&call.func)

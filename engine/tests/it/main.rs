@@ -6,6 +6,7 @@ mod join_health;
 mod join_order;
 mod limits;
 mod names;
+mod numbers;
 mod policies;
 mod reload;
 mod share;

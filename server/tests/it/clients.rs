@@ -1,4 +1,5 @@
-//! Real clients in Python against the real binary: ADBC, pandas, polars, flightsql-dbapi, and the `mcp` package.
+//! Real clients in Python against the real binary: ADBC, pandas, polars, flightsql-dbapi, and the `mcp` package. Two of
+//! them compare its answers with those of DuckDB and PostgreSQL.
 //!
 //! `make test` makes their environment in `.venv`. Without it, CI fails and a quick local run says what it skips.
 
@@ -29,4 +30,14 @@ fn flight_sql_clients_in_python_work() {
 #[test]
 fn the_mcp_client_in_python_works() {
     pass("mcp.py");
+}
+
+#[test]
+fn tpch_has_one_answer_wherever_its_tables_are() {
+    pass("tpch.py");
+}
+
+#[test]
+fn random_queries_have_one_answer_wherever_their_tables_are() {
+    pass("differential.py");
 }

@@ -13,7 +13,7 @@ use engine::{Code, Error};
 use object_store::ObjectMeta;
 
 use super::store::{Bucket, Hive, Reading, Stored};
-use super::{invalid_file, last_name, unreachable_file};
+use super::{changed_file, invalid_file, last_name, unreachable_file};
 
 /// Folders within folders beyond this are taken for a loop of links.
 const MAX_DEPTH: usize = 32;
@@ -239,6 +239,17 @@ pub(crate) fn open(file: &DataFile) -> Result<Box<dyn Read + Send>, Error> {
         None => compression.convert_read(File::open(&file.path).map_err(|error| unreachable_file(&file.name, error))?),
     };
     unpacked.map_err(|error| invalid_file(&file.name, "cannot be unpacked.").cause(error))
+}
+
+/// A file of this machine, open, if it still is the one that was found.
+pub(crate) fn open_as_found(file: &DataFile) -> Result<File, Error> {
+    let failed = |error| unreachable_file(&file.name, error);
+    let open = File::open(&file.path).map_err(failed)?;
+    let now = open.metadata().map_err(failed)?;
+    let is_found = now.len() == file.size
+        && identity(&now) == file.identity
+        && now.modified().is_ok_and(|modified| modified == file.modified);
+    if is_found { Ok(open) } else { Err(changed_file(&file.name)) }
 }
 
 /// A place without a file of its kind.

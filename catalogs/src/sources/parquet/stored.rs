@@ -1,5 +1,5 @@
 //! Parquet files of stores as DataFusion reads them: each held to the version that was found, and with sentences of our
-//! own where the store fails. Files of this machine are read as ever.
+//! own where the store fails.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -19,46 +19,35 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use object_store::ObjectMeta;
 
-use crate::sources::files::{DataFile, ScannedFile, Steady};
+use crate::sources::files::{DataFile, Steady};
 
 /// Bytes at the end of a file that are asked for first: most footers are within them, and come with one request.
 pub(super) const FOOTER: usize = 64 << 10;
 
-/// Makes the readers of files.
-#[derive(Debug)]
-pub(super) struct StoredFooters {
-    pub(super) local: CachedParquetFileReaderFactory,
-    pub(super) footers: Arc<FileMetadataCache>,
-}
-
-impl ParquetFileReaderFactory for StoredFooters {
-    fn create_reader(
-        &self,
-        partition_index: usize,
-        file: PartitionedFile,
-        metadata_size_hint: Option<usize>,
-        metrics: &ExecutionPlanMetricsSet,
-    ) -> Result<Box<dyn AsyncFileReader + Send>, DataFusionError> {
-        let scanned = file.extension::<Arc<ScannedFile>>().map(|scanned| scanned.file.clone());
-        let stored = scanned.and_then(|file| Some((Arc::new(file.stored.as_ref()?.steady(&file.name)), file)));
-        let Some((steady, data)) = stored else {
-            return self.local.create_reader(partition_index, file, metadata_size_hint, metrics);
-        };
-        let (footers, meta) = (Arc::clone(&self.footers), file.object_meta.clone());
-        // The library's own reader counts what is read.
-        let inner = CachedParquetFileReaderFactory::new(Arc::clone(&steady) as _, Arc::clone(&footers));
-        let inner = inner.create_reader(partition_index, file, Some(FOOTER), metrics)?;
-        Ok(Box::new(StoredReader { inner, steady, file: data, meta, footers }))
-    }
-}
-
 /// One file of a store.
-struct StoredReader {
+pub(super) struct StoredReader {
     inner: Box<dyn AsyncFileReader + Send>,
     steady: Arc<Steady>,
     file: DataFile,
     meta: ObjectMeta,
     footers: Arc<FileMetadataCache>,
+}
+
+impl StoredReader {
+    pub(super) fn new(
+        partition: usize,
+        file: PartitionedFile,
+        steady: Steady,
+        data: DataFile,
+        footers: Arc<FileMetadataCache>,
+        metrics: &ExecutionPlanMetricsSet,
+    ) -> Result<Self, DataFusionError> {
+        let (steady, meta) = (Arc::new(steady), file.object_meta.clone());
+        // The library's own reader counts what is read.
+        let inner = CachedParquetFileReaderFactory::new(Arc::clone(&steady) as _, Arc::clone(&footers));
+        let inner = inner.create_reader(partition, file, Some(FOOTER), metrics)?;
+        Ok(Self { inner, steady, file: data, meta, footers })
+    }
 }
 
 impl AsyncFileReader for StoredReader {

@@ -345,7 +345,12 @@ impl ManageConnection for Places {
         Ok(())
     }
 
+    /// A broken connection closes; its place goes back empty. A place that did not come back would wake nobody who waits for one.
     fn has_broken(&self, slot: &mut Slot) -> bool {
-        !slot.is_clean || slot.link.as_ref().is_none_or(Link::is_closed)
+        if !slot.is_clean || slot.link.as_ref().is_some_and(Link::is_closed) {
+            slot.close();
+            slot.is_clean = true;
+        }
+        false
     }
 }

@@ -5,7 +5,7 @@
 use engine::{Code, Error};
 
 use super::{Bucket, Scheme};
-use crate::sources::files::unreachable_file;
+use crate::sources::files::{changed_file, unreachable_file};
 
 /// The sentence for a failure at the file or folder `name`.
 pub(super) fn explained(bucket: &Bucket, name: &str, error: &object_store::Error) -> Error {
@@ -18,7 +18,7 @@ pub(super) fn explained(bucket: &Bucket, name: &str, error: &object_store::Error
         }
         Answer::Missing => Error::new(Code::SourceUnavailable, format!("\"{name}\" does not exist."))
             .hint("Check the path in the dataset's file."),
-        Answer::Changed => changed(name),
+        Answer::Changed => changed_file(name),
         Answer::Unknown => rejected(bucket, name, "does not know who asks for"),
         Answer::Forbidden if has(&FALSE_KEYS) => rejected(bucket, name, "does not accept the credentials that ask for"),
         Answer::Forbidden => rejected(bucket, name, "does not allow to read"),
@@ -88,11 +88,6 @@ fn answer(error: &object_store::Error, text: &str) -> Answer {
         _ if is_status("401") => Answer::Unknown,
         _ => Answer::Other,
     }
-}
-
-/// A file that is another one than when it was found.
-pub(super) fn changed(name: &str) -> Error {
-    Error::new(Code::SchemaChanged, format!("File \"{name}\" changed while it was read.")).hint("Ask again.")
 }
 
 /// A folder whose files cannot be listed.

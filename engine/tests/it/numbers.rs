@@ -1,0 +1,90 @@
+//! How numbers are written, compared and divided, and the extremes of floats.
+
+use engine::{Code, Principal};
+
+use super::{code, engine, rows};
+
+async fn answers(cases: &[(&str, &str)]) {
+    let engine = engine();
+    for (sql, expected) in cases {
+        let answer = rows(&engine, &Principal::local(), sql).await;
+        assert_eq!(answer.join("; "), *expected, "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn a_literal_with_a_point_is_exact() {
+    answers(&[
+        ("SELECT 0.1 + 0.2", "0.3"),
+        ("SELECT arrow_typeof(0.1), arrow_typeof(-12.50)", "Decimal128(1, 1)|Decimal128(4, 2)"),
+        ("SELECT count(*) FROM (VALUES ('9999999999.99'::decimal(12,2))) t(n) WHERE n = 9999999999.99", "1"),
+        ("SELECT count(*) FROM (VALUES ('9999999999.99'::decimal(12,2))) t(n) WHERE n IN (3, 9999999999.99)", "1"),
+        ("SELECT count(*) FROM (VALUES ('0.07'::decimal(12,2))) t(n) WHERE n BETWEEN 0.06 - 0.01 AND 0.06 + 0.01", "1"),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn a_literal_with_an_exponent_is_a_double_of_any_size() {
+    answers(&[
+        ("SELECT arrow_typeof(1e3), 1e300 > 1, -1E-3, 1e308 * 10", "Float64|true|-0.001|inf"),
+        ("SELECT 'a1e5' AS \"1e5\", 1e1::int", "a1e5|10"),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn a_literal_that_meets_a_float_is_the_float_that_its_digits_say() {
+    answers(&[
+        ("SELECT count(*) FROM (VALUES (0.30000000000000004e0)) t(f) WHERE f = 0.30000000000000004", "1"),
+        ("SELECT count(*) FROM (VALUES (0.30000000000000004e0)) t(f) WHERE f IN (1, 0.30000000000000004)", "1"),
+        (
+            "SELECT count(*) FROM (VALUES (0.30000000000000004e0)) t(f) \
+             WHERE f BETWEEN 0.30000000000000004 AND 0.30000000000000004",
+            "1",
+        ),
+        ("SELECT arrow_typeof(1e0 * 0.5), arrow_typeof('1.5'::decimal(12,2) * 0.5)", "Float64|Decimal128(14, 3)"),
+        (
+            "SELECT count(*) FROM (VALUES (0.1e0)) t(f) WHERE EXISTS (SELECT 1 FROM (VALUES (1)) u(i) WHERE i = 1 AND f < 0.2)",
+            "1",
+        ),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn a_quotient_of_decimals_is_exact_to_sixteen_places_and_one_of_integers_an_integer() {
+    answers(&[
+        ("SELECT 1.0 / 3, 7 / 2, 1 / 3.0, 100.0 * 1 / 3", "0.3333333333333333|3|0.3333333333333333|33.33333333333333"),
+        ("SELECT '1'::decimal(12,2) / '3'::decimal(12,2)", "0.3333333333333333"),
+        ("SELECT sum(id) * 1.0 / count(*) FROM (VALUES (1), (2)) t(id)", "1.5000000000000000"),
+        ("SELECT 1.0 / 4e0, arrow_typeof(1.5 / 0.1)", "0.25|Decimal128(38, 16)"),
+        // As large as it gets: no digit is lost before the point.
+        (
+            "SELECT '99999999999999999999.99'::decimal(22,2) / '0.01'::decimal(3,2)",
+            "9999999999999999999999.0000000000000000",
+        ),
+    ])
+    .await;
+    for sql in ["SELECT 1 / 0", "SELECT 1.0 / 0"] {
+        assert_eq!(code(&engine(), sql).await, Code::ArithmeticError, "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn extremes_of_floats_know_infinities_and_nan() {
+    let floats = "(VALUES (1, 'Infinity'::double), (1, 'Infinity'), (2, 'NaN'), (2, 3), (2, 'NaN'), (2, 1), (3, 'NaN'), \
+                  (4, '-Infinity'), (5, NULL), (6, 1), (6, 'NaN'), (6, 5)) t(g, f)";
+    let grouped = |kind: &str| format!("SELECT g, min(f::{kind}), max(f::{kind}) FROM {floats} GROUP BY g ORDER BY g");
+    let expected = "1|inf|inf; 2|1.0|NaN; 3|NaN|NaN; 4|-inf|-inf; 5||; 6|1.0|NaN";
+    let whole = format!("SELECT min(f), max(f), min(f) FILTER (WHERE g = 3) FROM {floats}");
+    let window = format!("SELECT DISTINCT max(f) OVER (PARTITION BY g) FROM {floats} WHERE g = 6");
+    answers(&[
+        (&grouped("double"), expected),
+        (&grouped("real"), expected),
+        (&whole, "-inf|NaN|NaN"),
+        (&window, "NaN"),
+        ("SELECT g, min(t), max(t) FROM (VALUES (1, 'a'), (1, 'b')) t(g, t) GROUP BY g", "1|a|b"),
+    ])
+    .await;
+}
