@@ -133,6 +133,8 @@ fn config() -> SessionConfig {
     options.optimizer.hash_join_inlist_pushdown_max_distinct_values = JOIN_KEYS;
     options.optimizer.hash_join_inlist_pushdown_max_size = JOIN_KEYS_SIZE;
     options.sql_parser.parse_float_as_decimal = true;
+    // It panics on NaN.
+    options.optimizer.enable_topk_aggregation = false;
     options.execution.time_zone = Some("UTC".to_owned());
     config
 }

@@ -35,7 +35,7 @@ use engine::{Deadline, Error, TableEntry, TableProviderRef};
 use tokio::sync::{Mutex, oneshot};
 
 use crate::source::ScopedTable;
-use crate::sources::remote::{self, Call, Remote, RemoteTable};
+use crate::sources::remote::{self, Call, Order, Remote, RemoteTable};
 use crate::{Connect, Scope, Source, SourceKind};
 use columns::Column;
 use failure::{Failure, Place};
@@ -118,6 +118,10 @@ impl Remote for Server {
 
     fn key(column: &Column) -> Option<String> {
         dialect::key(column)
+    }
+
+    fn ordered(column: &Column, order: Order) -> Option<String> {
+        dialect::ordered(column, order)
     }
 
     fn aggregate(call: &Call, column: Option<&Column>, data_type: &DataType) -> Option<String> {

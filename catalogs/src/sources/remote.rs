@@ -12,6 +12,7 @@ mod question;
 mod scan;
 mod table;
 pub(crate) mod thread;
+mod top;
 mod transfers;
 mod wait;
 
@@ -30,6 +31,7 @@ pub(crate) use grouping::{Call, push_aggregates};
 pub(crate) use predicate::sql as predicate;
 pub(crate) use question::Question;
 pub(crate) use table::RemoteTable;
+pub(crate) use top::push_top;
 pub(crate) use transfers::transfers;
 pub(crate) use wait::MarkAwaited;
 
@@ -70,6 +72,11 @@ pub(crate) trait Remote: Debug + Send + Sync + 'static {
         None
     }
 
+    /// The column as a key of ORDER BY, where its order is Arrow's.
+    fn ordered(_column: &Self::Column, _order: Order) -> Option<String> {
+        None
+    }
+
     /// A call of an aggregate function on a column, as a value of exactly `data_type`.
     fn aggregate(_call: &Call, _column: Option<&Self::Column>, _data_type: &DataType) -> Option<String> {
         None
@@ -87,6 +94,13 @@ pub(crate) trait Remote: Debug + Send + Sync + 'static {
         context: &Arc<TaskContext>,
         metrics: BaselineMetrics,
     ) -> SendableRecordBatchStream;
+}
+
+/// One direction of ORDER BY.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Order {
+    pub(crate) is_descending: bool,
+    pub(crate) has_nulls_first: bool,
 }
 
 /// A column, as the shared parts see it.

@@ -84,6 +84,11 @@ async fn extremes_of_floats_know_infinities_and_nan() {
         (&grouped("real"), expected),
         (&whole, "-inf|NaN|NaN"),
         (&window, "NaN"),
+        (
+            "SELECT DISTINCT f FROM (VALUES ('NaN'::double), (1), (NULL), ('NaN'), ('Infinity'), (2)) t(f) \
+             ORDER BY 1 DESC NULLS LAST LIMIT 3",
+            "NaN; inf; 2.0",
+        ),
         ("SELECT g, min(t), max(t) FROM (VALUES (1, 'a'), (1, 'b')) t(g, t) GROUP BY g", "1|a|b"),
     ])
     .await;

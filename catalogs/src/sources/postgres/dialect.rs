@@ -7,7 +7,7 @@ use datafusion::logical_expr::Operator;
 
 use super::columns::{Column, Compare};
 use super::quote;
-use crate::sources::remote::{Call, RemoteColumn};
+use crate::sources::remote::{Call, Order, RemoteColumn};
 
 /// The column as the left side of a comparison.
 pub(super) fn operand(column: &Column, op: Operator) -> Option<String> {
@@ -50,6 +50,18 @@ pub(super) fn key(column: &Column) -> Option<String> {
         Compare::Native | Compare::Text { .. } => Some(column.name()),
         Compare::Label | Compare::Uuid | Compare::Never => None,
     }
+}
+
+/// A column whose order is Arrow's: that of its bytes, if it is text. Both hold NULL for no value.
+pub(super) fn ordered(column: &Column, order: Order) -> Option<String> {
+    let is_ordered = match column.compare {
+        Compare::Native => !column.field.data_type().is_floating(),
+        Compare::Text { utf8 } => utf8,
+        Compare::Label | Compare::Uuid | Compare::Never => false,
+    };
+    let direction = if order.is_descending { "DESC" } else { "ASC" };
+    let nulls = if order.has_nulls_first { "FIRST" } else { "LAST" };
+    Some(format!("{} {direction} NULLS {nulls}", operand(column, Operator::Lt).filter(|_| is_ordered)?))
 }
 
 /// A call of an aggregate function, with a value of exactly `data_type`.

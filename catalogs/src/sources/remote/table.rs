@@ -16,6 +16,7 @@ use engine::TableKind;
 use super::grouping::{self, Grouping};
 use super::question::{Question, schema};
 use super::scan::RemoteExec;
+use super::top::{self, Top};
 use super::{Relation, Remote, RemoteColumn, predicate};
 
 /// One table, or what the database makes of it.
@@ -40,8 +41,16 @@ impl RemoteTable {
 
     /// The rows of `grouping` over this table, as the database makes them. None where it would not make the same.
     pub(super) fn grouped(&self, grouping: &Grouping<'_>) -> Option<Self> {
-        let asked = self.asked.grouped(grouping)?;
-        Some(Self { schema: asked.schema(), kind: self.kind, asked })
+        self.asked.grouped(grouping).map(|asked| self.asking(asked))
+    }
+
+    /// The first rows of this table in an order. None where the database has another order.
+    pub(super) fn top(&self, top: &Top<'_>) -> Option<Self> {
+        self.asked.top(top).map(|asked| self.asking(asked))
+    }
+
+    fn asking(&self, asked: Arc<dyn Askable>) -> Self {
+        Self { schema: asked.schema(), kind: self.kind, asked }
     }
 }
 
@@ -88,6 +97,7 @@ trait Askable: fmt::Debug + Send + Sync {
     fn statistics(&self) -> Statistics;
     fn scan(&self, projection: Option<&Vec<usize>>, filters: &[Expr], limit: Option<usize>) -> Arc<dyn ExecutionPlan>;
     fn grouped(&self, grouping: &Grouping<'_>) -> Option<Arc<dyn Askable>>;
+    fn top(&self, top: &Top<'_>) -> Option<Arc<dyn Askable>>;
 }
 
 /// A question without projection, conditions and limit: what they are added to.
@@ -167,5 +177,20 @@ impl<R: Remote> Askable for Base<R> {
         // One group in ten rows, or one in all.
         let rows = if grouping.keys.is_empty() { Some(1) } else { self.rows.map(|rows| rows / 10 + 1) };
         Some(Arc::new(Self { remote: Arc::clone(&self.remote), label: self.label.clone(), rows, question }))
+    }
+
+    fn top(&self, top: &Top<'_>) -> Option<Arc<dyn Askable>> {
+        let wanted = u64::try_from(top.rows).unwrap_or(u64::MAX);
+        // Where most rows are wanted, they are read faster as they lie.
+        if self.rows.is_some_and(|rows| wanted > rows / 2) {
+            return None;
+        }
+        let question = top::question::<R>(&self.question, top)?;
+        Some(Arc::new(Self {
+            remote: Arc::clone(&self.remote),
+            label: self.label.clone(),
+            rows: Some(wanted),
+            question,
+        }))
     }
 }

@@ -106,6 +106,42 @@ fn the_keys_of_a_join_go_to_the_server() {
 }
 
 #[test]
+fn the_first_rows_of_an_order_are_asked_for() {
+    let Some(server) = Server::start() else { return };
+    server.sql(
+        "CREATE TABLE large AS SELECT n AS id, nullif(n % 7, 0) AS part, chr(97 + n % 26) AS letter, n * 0.5::float8 AS f,
+             (n % 3)::text COLLATE \"en-x-icu\" AS folded FROM generate_series(1, 50000) n;
+         ANALYZE large",
+    );
+    let asked = Asked::new(&server, "", "id\n1\n");
+    let pushed = |sql: &str| asked.sent(sql).concat().contains(") AS top");
+    for (sql, expected) in [
+        ("SELECT id FROM bank.large ORDER BY id DESC LIMIT 3", "50000, 49999, 49998"),
+        ("SELECT id FROM bank.large WHERE part = 2 ORDER BY id LIMIT 2 OFFSET 1", "9, 16"),
+        ("SELECT id, part FROM bank.large ORDER BY part NULLS FIRST, id LIMIT 2", "7|~, 14|~"),
+        ("SELECT id, part FROM bank.large ORDER BY part DESC NULLS LAST, id LIMIT 2", "6|6, 13|6"),
+        ("SELECT id * 2 AS twice FROM bank.large ORDER BY letter, id DESC LIMIT 2", "99996, 99944"),
+        ("SELECT max(id) FROM (SELECT id FROM bank.large ORDER BY folded DESC, id LIMIT 2) t", "5"),
+        ("SELECT t.id FROM (SELECT id, part AS p FROM bank.large) t ORDER BY t.p, t.id LIMIT 1", "1"),
+    ] {
+        assert_eq!(asked.ask(sql).join(", "), expected, "{sql}");
+        assert!(pushed(sql), "{sql}: {:?}", asked.sent(sql));
+    }
+    for sql in [
+        // The two zeros and NaN stand elsewhere there.
+        "SELECT id FROM bank.large ORDER BY f LIMIT 3",
+        "SELECT id FROM bank.large ORDER BY id % 5 LIMIT 3",
+        // A filter that stays here drops rows after the limit.
+        "SELECT id FROM bank.large WHERE id % 5 = 0 ORDER BY id LIMIT 3",
+        // Nearly all of it.
+        "SELECT id FROM bank.large ORDER BY id LIMIT 40000",
+    ] {
+        assert!(!pushed(sql), "{sql}: {:?}", asked.sent(sql));
+        assert!(asked.ask(sql).len() >= 3, "{sql}");
+    }
+}
+
+#[test]
 fn what_a_query_fetches_is_counted_and_bounded() {
     let Some(server) = Server::start() else { return };
     server.sql("CREATE TABLE large AS SELECT n AS id, n % 7 AS part FROM generate_series(1, 50000) n; ANALYZE large");
