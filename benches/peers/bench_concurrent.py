@@ -23,7 +23,7 @@ SQL = (
 def ask(url, customer):
     """Seconds until the answer is there, and the answer."""
     body = json.dumps({"sql": SQL.format(customer=customer)}).encode()
-    request = urllib.request.Request(f"{url}/v1/query", body, {"content-type": "application/json"})
+    request = urllib.request.Request(f"{url}/v1/sql", body, {"content-type": "application/json"})
     began = time.perf_counter()
     try:
         with urllib.request.urlopen(request, timeout=120) as answer:
