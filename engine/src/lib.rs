@@ -21,6 +21,7 @@ mod code;
 mod error;
 mod extremes;
 mod identity;
+mod integers;
 mod join_order;
 pub mod journal;
 mod limits;

@@ -138,8 +138,8 @@ class Maker:
         ])
 
     def aggregate(self, table):
-        # Of the largest integers an average of doubles keeps too few digits to compare.
-        column, number = self.pick(ORDERED), self.pick(["i", "s", "n", "w"])
+        # A sum of the largest integers is an error here, and none elsewhere.
+        column, number = self.pick(ORDERED), self.pick(NUMBERS)
         choices = ["count(*)", f"count({table}.{column})", f"count(DISTINCT {table}.{column})", f"min({table}.{column})",
                    f"max({table}.{column})", f"avg({table}.{number})", f"sum({table}.{self.pick(['i', 's', 'n', 'w'])})"]
         chosen = self.pick(choices)

@@ -6,13 +6,12 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::Session;
 use datafusion::common::config::TableParquetOptions;
+use datafusion::common::stats::Precision;
 use datafusion::common::{DataFusionError, Statistics};
 use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
 use datafusion::datasource::physical_plan::parquet::transform_schema_to_view;
 use datafusion::datasource::physical_plan::{FileSource, ParquetSource};
 use datafusion::datasource::table_schema::TableSchema;
-use datafusion::execution::cache::cache_manager::FileMetadataCache;
-use datafusion::execution::cache::default_cache::DefaultCache;
 use datafusion::parquet::arrow::parquet_to_arrow_schema;
 use datafusion::parquet::file::metadata::{PageIndexPolicy, ParquetMetaData};
 use datafusion::parquet::schema::types::Type;
@@ -21,16 +20,15 @@ use object_store::ObjectStore;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use self::footers::Footers;
 use self::readers::Readers;
 use super::files::{self, DataFile, Files, Format, Mixing, SOURCE_TYPE, StoreOptions};
 use crate::source::{Connect, Source, SourceKind};
 
+mod footers;
 mod local;
 mod readers;
 mod stored;
-
-/// Bytes of footers that one table keeps.
-const FOOTERS: usize = 32 << 20;
 
 /// The kind `parquet`.
 #[derive(Debug)]
@@ -73,27 +71,22 @@ impl SourceKind for Parquet {
     }
 }
 
-/// The Parquet files of one table, with their footers. Footers are kept by name and told apart by size and time only,
-/// so that no two tables may share them.
+/// The Parquet files of one table, with their footers.
 #[derive(Debug)]
 struct ParquetFiles {
-    footers: Arc<FileMetadataCache>,
+    footers: Footers,
 }
 
 impl ParquetFiles {
     fn new() -> Self {
-        Self { footers: Arc::new(DefaultCache::new(FOOTERS)) }
+        Self { footers: Footers::new() }
     }
 
     async fn footer(&self, store: &Arc<dyn ObjectStore>, file: &DataFile) -> Result<Arc<ParquetMetaData>, Error> {
         let meta = files::object_meta(file)?;
-        DFParquetMetadata::new(store.as_ref(), &meta)
-            .with_file_metadata_cache(Some(Arc::clone(&self.footers)))
-            .with_metadata_size_hint(file.stored.is_some().then_some(stored::FOOTER))
-            .with_page_index_policy(Some(PageIndexPolicy::Skip))
-            .fetch_metadata()
-            .await
-            .map_err(|error| explained(file, error))
+        let size_hint = file.stored.is_some().then_some(stored::FOOTER);
+        let footer = self.footers.of(store.as_ref(), &meta, size_hint, Some(PageIndexPolicy::Skip)).await;
+        footer.map_err(|error| explained(file, error))
     }
 }
 
@@ -136,7 +129,13 @@ impl Format for ParquetFiles {
         schema: &SchemaRef,
     ) -> Option<Statistics> {
         let footer = self.footer(store, file).await.ok()?;
-        DFParquetMetadata::statistics_from_parquet_metadata(&footer, schema).ok()
+        let mut known = DFParquetMetadata::statistics_from_parquet_metadata(&footer, schema).ok()?;
+        for (field, column) in schema.fields().iter().zip(&mut known.column_statistics) {
+            if field.data_type().is_floating() {
+                (column.min_value, column.max_value) = (Precision::Absent, Precision::Absent);
+            }
+        }
+        Some(known)
     }
 
     fn reader(

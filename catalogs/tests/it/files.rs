@@ -4,10 +4,12 @@
 use std::fs;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Date32Array, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray};
+use arrow::array::{
+    ArrayRef, Date32Array, Float32Array, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray,
+};
 use arrow::datatypes::{DataType, TimeUnit};
 use catalogs::{Connect, Scope, ScopedTable, Source, sources};
-use datafusion::logical_expr::{col, lit};
+use datafusion::logical_expr::{Expr, col, lit};
 use datafusion::physical_plan::displayable;
 use datafusion::prelude::SessionContext;
 use engine::{Code, Error, TableProviderRef};
@@ -341,6 +343,45 @@ async fn parquet_files_that_are_torn_empty_missing_or_something_else_are_told() 
     folder.write("damaged.parquet", damaged);
     let error = failure("parquet", &folder, json!({ "path": "damaged.parquet" })).await;
     assert_eq!(error.code(), Code::DataInvalid, "{error}");
+}
+
+#[tokio::test]
+async fn a_parquet_file_that_is_replaced_after_it_was_found_never_mixes() {
+    let folder = Folder::new();
+    let numbers = |values: [i64; 2]| batch(vec![("id", Arc::new(Int64Array::from(values.to_vec())) as ArrayRef)]);
+    folder.parquet("t.parquet", &numbers([1, 2]));
+    let options = json!({ "path": "t.parquet" });
+    let table = open("parquet", &folder, options.clone()).await.unwrap();
+    // As long as the first one, to the byte, and in its place at once.
+    folder.parquet("next", &numbers([3, 4]));
+    fs::rename(folder.path().join("next"), folder.path().join("t.parquet")).unwrap();
+    let error = read(&table).await.unwrap_err();
+    assert_eq!((error.code(), error.message()), (Code::SchemaChanged, "File \"t.parquet\" changed while it was read."));
+    assert_eq!(read(&open("parquet", &folder, options).await.unwrap()).await.unwrap(), [["3"], ["4"]]);
+}
+
+#[tokio::test]
+async fn no_part_of_a_parquet_file_is_skipped_that_may_hold_nan() {
+    let folder = Folder::new();
+    let columns = vec![
+        ("id", Arc::new(Int64Array::from(vec![1, 2, 3])) as ArrayRef),
+        ("double", Arc::new(Float64Array::from(vec![Some(1.0), Some(f64::NAN), None])) as ArrayRef),
+        ("real", Arc::new(Float32Array::from(vec![Some(1.0), Some(f32::NAN), None])) as ArrayRef),
+    ];
+    folder.parquet("t/1.parquet", &batch(columns));
+    let table = open("parquet", &folder, json!({ "path": "t" })).await.unwrap();
+    let found = async |condition: Expr| {
+        let plan = scan(&table).filter(condition).unwrap().project([col("id")]).unwrap().build().unwrap();
+        rows(plan).await.unwrap()
+    };
+    // Twice, as the footer is kept in between.
+    for _ in 0..2 {
+        assert_eq!(found(col("double").gt(lit(100.0))).await, [["2"]]);
+        assert_eq!(found(col("double").eq(lit(f64::NAN))).await, [["2"]]);
+        assert_eq!(found(col("real").gt(lit(100.0_f32))).await, [["2"]]);
+        assert_eq!(found(col("double").is_null()).await, [["3"]]);
+        assert_eq!(found(col("id").gt(lit(100_i64))).await, [[""; 1]; 0]);
+    }
 }
 
 #[tokio::test]

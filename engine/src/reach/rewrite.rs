@@ -17,7 +17,6 @@ use datafusion::common::{Column, Result};
 use datafusion::functions::expr_fn::coalesce;
 use datafusion::functions_aggregate::count::Count;
 use datafusion::functions_aggregate::first_last::first_value_udaf;
-use datafusion::functions_aggregate::sum::{Sum, sum_udaf};
 use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::{
     Aggregate, AggregateUDF, Expr, LogicalPlan, LogicalPlanBuilder, cast, ident, lit, when,
@@ -26,6 +25,7 @@ use datafusion::logical_expr::{
 use super::unit_weight::UnitWeight;
 use super::{NAME, misplaced};
 use crate::extremes::Extreme;
+use crate::integers::{self, OfIntegers};
 use crate::weighted::{self, Function, weighted_count};
 use crate::{Code, Error};
 
@@ -266,9 +266,9 @@ fn merged_by(call: &AggregateFunction) -> Option<Arc<AggregateUDF>> {
         return None;
     }
     let inner = call.func.inner();
-    if inner.is::<Count>() || inner.is::<Sum>() {
-        Some(sum_udaf())
-    } else if inner.is::<Extreme>() {
+    if inner.is::<Count>() {
+        Some(integers::sum())
+    } else if inner.is::<Extreme>() || inner.downcast_ref::<OfIntegers>().is_some_and(OfIntegers::is_sum) {
         Some(Arc::clone(&call.func))
     } else if inner.is::<Function>() {
         weighted::merged_by(&call.func)

@@ -93,3 +93,45 @@ async fn extremes_of_floats_know_infinities_and_nan() {
     ])
     .await;
 }
+
+#[tokio::test]
+async fn sums_and_averages_of_integers_are_exact_or_an_error() {
+    let largest = "9223372036854775807";
+    let both = format!(
+        "(VALUES (1, {largest}), (1, {largest}), (1, -{largest}), (2, 3), (2, 4), (2, NULL), (3, NULL)) t(g, x)"
+    );
+    let running = "(VALUES (1, 9223372036854775807), (2, 1), (3, -5)) t(n, x)";
+    answers(&[
+        (
+            &format!("SELECT g, sum(x), avg(x), mean(x) FROM {both} GROUP BY g ORDER BY g"),
+            "1|9223372036854775807|3.0744573456182584e18|3.0744573456182584e18; 2|7|3.5|3.5; 3|||",
+        ),
+        (&format!("SELECT sum(x), avg(x) FROM {both} WHERE g > 1"), "7|3.5"),
+        (&format!("SELECT sum(DISTINCT x), avg(DISTINCT x), count(DISTINCT g) FROM {both}"), "7|1.75|3"),
+        (
+            &format!("SELECT sum(x) FILTER (WHERE x < 0), avg(x) FILTER (WHERE x = 4) FROM {both}"),
+            "-9223372036854775807|4.0",
+        ),
+        (
+            &format!("SELECT sum(x) OVER (ORDER BY n ROWS BETWEEN 1 PRECEDING AND 1 PRECEDING) FROM {running}"),
+            "; 9223372036854775807; 1",
+        ),
+        ("SELECT arrow_typeof(sum(x)), sum(x), avg(x) FROM (VALUES (1::smallint), (2)) t(x)", "Int64|3|1.5"),
+        (
+            "SELECT sum(x), avg(x), avg(DISTINCT x) FROM (SELECT arrow_cast('18446744073709551614', 'UInt64') AS x) t",
+            "18446744073709551614|1.8446744073709552e19|1.8446744073709552e19",
+        ),
+        ("SELECT avg(x), sum(x) FROM (VALUES (1.5), (2.5)) t(x)", "2.00000|4.0"),
+        ("SELECT avg(x::real), sum(x::real) FROM (VALUES (1.5), (2.5)) t(x)", "2.0|4.0"),
+        ("SELECT sum(x + 0.5), sum(x + 1.5), sum(x) FROM (VALUES (1), (2)) t(x)", "4.0|6.0|3"),
+        ("SELECT avg(NULL::int), sum(NULL::int)", "|"),
+    ])
+    .await;
+    for sql in [
+        format!("SELECT sum(x) FROM {both} WHERE x > 9"),
+        format!("SELECT g, sum(x) FROM {both} WHERE x > 9 GROUP BY g"),
+        format!("SELECT sum(x) OVER (ORDER BY n) FROM {running}"),
+    ] {
+        assert_eq!(code(&engine(), &sql).await, Code::ArithmeticError, "{sql}");
+    }
+}

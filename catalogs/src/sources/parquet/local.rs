@@ -15,7 +15,9 @@ use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use engine::Error;
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use object_store::{ObjectMeta, ObjectStore};
 
+use super::footers::Footers;
 use crate::sources::files::{self, DataFile};
 
 /// One file of this machine.
@@ -23,8 +25,9 @@ pub(super) struct LocalReader {
     file: Arc<DataFile>,
     /// The file once it is open, but while it is being read.
     open: Option<File>,
-    /// Brings the footer.
-    footer: Box<dyn AsyncFileReader + Send>,
+    folder: Arc<dyn ObjectStore>,
+    meta: ObjectMeta,
+    footers: Footers,
     counts: ParquetFileMetrics,
 }
 
@@ -32,11 +35,13 @@ impl LocalReader {
     pub(super) fn new(
         partition: usize,
         file: DataFile,
-        footer: Box<dyn AsyncFileReader + Send>,
+        folder: Arc<dyn ObjectStore>,
+        meta: ObjectMeta,
+        footers: Footers,
         metrics: &ExecutionPlanMetricsSet,
     ) -> Self {
         let counts = ParquetFileMetrics::new(partition, &file.name, metrics);
-        Self { file: Arc::new(file), open: None, footer, counts }
+        Self { file: Arc::new(file), open: None, folder, meta, footers, counts }
     }
 
     async fn read(&mut self, ranges: Vec<Range<u64>>) -> Result<Vec<Bytes>, ParquetError> {
@@ -53,6 +58,14 @@ impl LocalReader {
         self.open = Some(open);
         self.counts.bytes_scanned.add(parts.iter().map(Bytes::len).sum());
         Ok(parts)
+    }
+}
+
+impl Drop for LocalReader {
+    fn drop(&mut self) {
+        // Of one file, which several readers may share.
+        self.counts.scan_efficiency_ratio.add_part(self.counts.bytes_scanned.value());
+        self.counts.scan_efficiency_ratio.set_total(usize::try_from(self.file.size).unwrap_or(usize::MAX));
     }
 }
 
@@ -86,6 +99,11 @@ impl AsyncFileReader for LocalReader {
         &'a mut self,
         options: Option<&'a ArrowReaderOptions>,
     ) -> BoxFuture<'a, Result<Arc<ParquetMetaData>, ParquetError>> {
-        self.footer.get_metadata(options)
+        async move {
+            let pages = options.map(ArrowReaderOptions::column_index_policy);
+            let footer = self.footers.of(self.folder.as_ref(), &self.meta, None, pages).await;
+            footer.map_err(|error| ParquetError::External(Box::new(super::explained(&self.file, error))))
+        }
+        .boxed()
     }
 }

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use datafusion::common::DataFusionError;
 use datafusion::datasource::listing::PartitionedFile;
-use datafusion::datasource::physical_plan::parquet::{CachedParquetFileReaderFactory, ParquetFileReaderFactory};
-use datafusion::execution::cache::cache_manager::FileMetadataCache;
+use datafusion::datasource::physical_plan::parquet::ParquetFileReaderFactory;
 use datafusion::parquet::arrow::async_reader::AsyncFileReader;
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use object_store::ObjectStore;
 
+use super::footers::Footers;
 use super::local::LocalReader;
 use super::stored::StoredReader;
 use crate::sources::files::ScannedFile;
@@ -17,14 +17,13 @@ use crate::sources::files::ScannedFile;
 /// Makes the readers of a table's files, which share the footers that are known.
 #[derive(Debug)]
 pub(super) struct Readers {
-    folder: CachedParquetFileReaderFactory,
-    footers: Arc<FileMetadataCache>,
+    folder: Arc<dyn ObjectStore>,
+    footers: Footers,
 }
 
 impl Readers {
-    pub(super) fn new(folder: &Arc<dyn ObjectStore>, footers: &Arc<FileMetadataCache>) -> Self {
-        let library = CachedParquetFileReaderFactory::new(Arc::clone(folder), Arc::clone(footers));
-        Self { folder: library, footers: Arc::clone(footers) }
+    pub(super) fn new(folder: &Arc<dyn ObjectStore>, footers: &Footers) -> Self {
+        Self { folder: Arc::clone(folder), footers: footers.clone() }
     }
 }
 
@@ -33,20 +32,17 @@ impl ParquetFileReaderFactory for Readers {
         &self,
         partition: usize,
         file: PartitionedFile,
-        size_hint: Option<usize>,
+        _size_hint: Option<usize>,
         metrics: &ExecutionPlanMetricsSet,
     ) -> Result<Box<dyn AsyncFileReader + Send>, DataFusionError> {
-        let Some(scanned) = file.extension::<Arc<ScannedFile>>() else {
-            return self.folder.create_reader(partition, file, size_hint, metrics);
-        };
-        let data = scanned.file.clone();
+        let scanned = file.extension::<Arc<ScannedFile>>();
+        let scanned = scanned.ok_or_else(|| DataFusionError::Internal("a file that no table found".to_owned()))?;
+        let (data, footers) = (scanned.file.clone(), self.footers.clone());
         if let Some(stored) = &data.stored {
             let steady = stored.steady(&data.name);
-            let footers = Arc::clone(&self.footers);
             return Ok(Box::new(StoredReader::new(partition, file, steady, data, footers, metrics)?));
         }
-        // The library's own reader brings the footer; it counts nothing then, as footers are not among its counts.
-        let footer = self.folder.create_reader(partition, file, size_hint, &ExecutionPlanMetricsSet::new())?;
-        Ok(Box::new(LocalReader::new(partition, data, footer, metrics)))
+        let folder = Arc::clone(&self.folder);
+        Ok(Box::new(LocalReader::new(partition, data, folder, file.object_meta, footers, metrics)))
     }
 }

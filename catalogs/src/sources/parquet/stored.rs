@@ -7,9 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use datafusion::common::DataFusionError;
 use datafusion::datasource::listing::PartitionedFile;
-use datafusion::datasource::physical_plan::parquet::metadata::DFParquetMetadata;
 use datafusion::datasource::physical_plan::parquet::{CachedParquetFileReaderFactory, ParquetFileReaderFactory};
-use datafusion::execution::cache::cache_manager::FileMetadataCache;
 use datafusion::parquet::arrow::arrow_reader::ArrowReaderOptions;
 use datafusion::parquet::arrow::async_reader::AsyncFileReader;
 use datafusion::parquet::errors::ParquetError;
@@ -19,6 +17,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use object_store::ObjectMeta;
 
+use super::footers::Footers;
 use crate::sources::files::{DataFile, Steady};
 
 /// Bytes at the end of a file that are asked for first: most footers are within them, and come with one request.
@@ -30,7 +29,7 @@ pub(super) struct StoredReader {
     steady: Arc<Steady>,
     file: DataFile,
     meta: ObjectMeta,
-    footers: Arc<FileMetadataCache>,
+    footers: Footers,
 }
 
 impl StoredReader {
@@ -39,12 +38,12 @@ impl StoredReader {
         file: PartitionedFile,
         steady: Steady,
         data: DataFile,
-        footers: Arc<FileMetadataCache>,
+        footers: Footers,
         metrics: &ExecutionPlanMetricsSet,
     ) -> Result<Self, DataFusionError> {
         let (steady, meta) = (Arc::new(steady), file.object_meta.clone());
         // The library's own reader counts what is read.
-        let inner = CachedParquetFileReaderFactory::new(Arc::clone(&steady) as _, Arc::clone(&footers));
+        let inner = CachedParquetFileReaderFactory::new(Arc::clone(&steady) as _, footers.kept());
         let inner = inner.create_reader(partition, file, Some(FOOTER), metrics)?;
         Ok(Self { inner, steady, file: data, meta, footers })
     }
@@ -59,19 +58,14 @@ impl AsyncFileReader for StoredReader {
         self.inner.get_byte_ranges(ranges)
     }
 
-    /// As the library's own reader does it, but for the error, which it would turn into words.
     fn get_metadata<'a>(
         &'a mut self,
         options: Option<&'a ArrowReaderOptions>,
     ) -> BoxFuture<'a, Result<Arc<ParquetMetaData>, ParquetError>> {
         async move {
-            DFParquetMetadata::new(self.steady.as_ref(), &self.meta)
-                .with_file_metadata_cache(Some(Arc::clone(&self.footers)))
-                .with_metadata_size_hint(Some(FOOTER))
-                .with_page_index_policy(options.map(ArrowReaderOptions::column_index_policy))
-                .fetch_metadata()
-                .await
-                .map_err(|error| ParquetError::External(Box::new(super::explained(&self.file, error))))
+            let pages = options.map(ArrowReaderOptions::column_index_policy);
+            let footer = self.footers.of(self.steady.as_ref(), &self.meta, Some(FOOTER), pages).await;
+            footer.map_err(|error| ParquetError::External(Box::new(super::explained(&self.file, error))))
         }
         .boxed()
     }

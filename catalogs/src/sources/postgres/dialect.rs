@@ -84,11 +84,12 @@ pub(super) fn aggregate(call: &Call, column: Option<&Column>, data_type: &DataTy
             }
             _ => None,
         },
-        ("avg", false) if *data_type == DataType::Float64 => match (from, call.cast.as_ref()) {
-            (DataType::Float64, None) => Some(format!("avg({})", column.name())),
-            (from, Some(DataType::Float64)) if from.is_integer() => Some(format!("avg({}::float8)", column.name())),
-            _ => None,
-        },
+        ("avg", false) if from.is_integer() && is_widened && *data_type == DataType::Float64 => {
+            Some(format!("avg({})::float8", column.name()))
+        }
+        ("avg", false) if call.cast.is_none() && (from, data_type) == (&DataType::Float64, &DataType::Float64) => {
+            Some(format!("avg({})", column.name()))
+        }
         ("min" | "max", _) if call.cast.is_none() && from == data_type => {
             let function = &call.function;
             match column.compare {
