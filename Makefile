@@ -22,7 +22,7 @@ demo: ## Write a bank and a panel, ask three questions, and serve them
 	cargo run --release --bin weft -- demo $(ARGS)
 
 test: ## Run every test: Rust, SQL through every door, databases, Python clients
-	@scripts/setup build mariadb postgres
+	@scripts/setup build mariadb pgbouncer postgres
 	@$(MAKE) $(VENV)/.ready
 	@if cargo nextest --version >/dev/null 2>&1; then set -x; cargo nextest run --workspace $(ARGS); \
 	else set -x; cargo test --workspace --lib --bins --tests $(ARGS); fi
@@ -41,7 +41,7 @@ audit: ## Check dependencies against the advisory database (needs the network)
 
 bench: ## Measure the same work on Weft and on its peers, in one run: ratios
 	@scripts/setup build postgres python
-	cargo build --release --bin weft
+	cargo build --release --workspace --bins
 	@$(MAKE) $(BENCH_VENV)/.ready
 	PATH="$(abspath $(BENCH_VENV))/bin:$$PATH" WEFT_BIN="$${CARGO_TARGET_DIR:-target}/release/weft" \
 		python benches/peers/bench.py $(ARGS)
@@ -53,7 +53,7 @@ fmt: ## Format the code
 	cargo fmt --all
 
 setup: ## Install what is missing for all of the above
-	@scripts/setup build lint mariadb postgres
+	@scripts/setup build lint mariadb pgbouncer postgres
 	@$(MAKE) $(VENV)/.ready
 
 $(BENCH_VENV)/.ready: benches/peers/requirements.txt

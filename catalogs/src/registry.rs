@@ -18,7 +18,7 @@ use engine::{
 use futures::future::join_all;
 
 use crate::home::{DeclaredDataset, DeclaredPart, DeclaredSource, Home};
-use crate::sources::remote::{MarkAwaited, push_aggregates, push_top, transfers};
+use crate::sources::remote::{MarkAwaited, note_kept, push_aggregates, push_top, transfers};
 use seen::Seen;
 
 /// The datasets and sources of a home. Cheap to clone.
@@ -199,7 +199,7 @@ impl Registered {
 #[async_trait]
 impl Catalog for Registry {
     fn federate(&self, plan: LogicalPlan) -> Result<LogicalPlan, Error> {
-        Ok(push_top(push_aggregates(plan)?)?)
+        Ok(note_kept(push_top(push_aggregates(plan)?)?)?)
     }
 
     fn transfers(&self, plan: &Arc<dyn ExecutionPlan>) -> Vec<Transfer> {

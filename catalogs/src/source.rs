@@ -41,6 +41,9 @@ pub trait SourceKind: Debug + Send + Sync {
     fn connect(&self, connect: Connect) -> Result<Arc<dyn Source>, Error>;
 }
 
+/// The schema of sources that have none of their own.
+pub(crate) const DEFAULT_SCHEMA: &str = "public";
+
 /// What a kind needs to make a source.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Connect {
@@ -75,6 +78,11 @@ pub struct ScopedTable {
 pub trait Source: Debug + Send + Sync {
     /// Where it is, without credentials and without local paths.
     fn location(&self) -> String;
+
+    /// The schema that a dataset shows which names none.
+    fn default_schema(&self) -> &str {
+        DEFAULT_SCHEMA
+    }
 
     /// The tables in `scope`, sorted by schema in the scope's order, then by name. It may ask the source.
     ///

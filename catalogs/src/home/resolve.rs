@@ -15,13 +15,11 @@ use super::problem::Fault;
 use super::shape::{Faults, Shape};
 use super::yaml::{Node, Scalar, Style};
 use super::{DeclaredDataset, DeclaredPart, DeclaredSource, LOCAL};
-use crate::source::{Connect, Scope, ScopedTable};
+use crate::source::{Connect, DEFAULT_SCHEMA, Scope, ScopedTable};
 use crate::sources;
 
 /// Ids that have a meaning of their own in SQL.
 pub(crate) const RESERVED: [&str; 4] = ["information_schema", LOCAL, "system", "weft"];
-/// The schema that a dataset answers to when nothing is said.
-pub(crate) const DEFAULT_SCHEMA: &str = "public";
 
 /// Sources and datasets on their way.
 #[derive(Default)]
@@ -32,8 +30,6 @@ pub(crate) struct Resolver {
     /// Datasets by id, with the file that declares each.
     datasets: BTreeMap<String, (String, DeclaredDataset)>,
     options: HashMap<&'static str, Shape>,
-    /// The schema that a source's connection names, by the source's id: datasets that name none have it.
-    schemas: HashMap<String, String>,
     /// Ids whose dataset file has problems. No other file may declare them, as the file's access rules are not known.
     left_out: Vec<String>,
     /// Whether a dataset file has problems and does not tell its id: it may be about any dataset without a file.
@@ -91,9 +87,6 @@ impl Resolver {
                 reader.problems.add(DATASOURCES_FILE, key.as_str(), Fault::InvalidId(id.clone()));
             }
             let connection = entry.take("connection").unwrap_or(Node::Map(Vec::new()));
-            if let Some(schema) = connection.get("schema").and_then(Node::as_text) {
-                self.schemas.insert(id.clone(), schema.to_owned());
-            }
             let kind = entry.get("type").and_then(Node::as_text).map(str::to_owned);
             let typed: Option<DatasourceEntry> =
                 reader.typed::<DatasourceEntry, DatasourceEntry>(DATASOURCES_FILE, &key, &entry);
@@ -323,7 +316,8 @@ impl Resolver {
         let mut schemas: Vec<String> = database.schema.iter().cloned().collect();
         schemas.extend(database.schemas.iter().filter(|schema| database.schema.as_ref() != Some(schema)).cloned());
         if schemas.is_empty() {
-            schemas.push(self.schemas.get(source).cloned().unwrap_or_else(|| DEFAULT_SCHEMA.to_owned()));
+            let source = self.sources.iter().find(|declared| declared.id == source);
+            schemas.push(source.map_or(DEFAULT_SCHEMA, |declared| declared.source.default_schema()).to_owned());
         }
         schemas
     }

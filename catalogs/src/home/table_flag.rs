@@ -9,8 +9,8 @@ use serde_json::json;
 use url::Url;
 
 use super::problem::{Fault, Problems};
-use super::resolve::DEFAULT_SCHEMA;
 use super::{DeclaredDataset, DeclaredPart, DeclaredSource, Home, LOCAL, Settings};
+use crate::source::DEFAULT_SCHEMA;
 use crate::source::{Connect, Scope, ScopedTable, SourceKind};
 use crate::sources;
 

@@ -20,6 +20,7 @@ mod tls;
 
 use std::sync::Arc;
 
+use arrow::datatypes::{DataType, FieldRef};
 use async_trait::async_trait;
 use datafusion::common::ScalarValue;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
@@ -30,7 +31,7 @@ use tokio::sync::Mutex;
 
 use crate::source::ScopedTable;
 use crate::sources::remote::thread::{self, Rows};
-use crate::sources::remote::{self, Remote, RemoteTable};
+use crate::sources::remote::{self, Call, Order, Remote, RemoteTable};
 use crate::{Connect, Scope, Source, SourceKind};
 use columns::Column;
 use failure::Place;
@@ -112,6 +113,30 @@ impl Remote for Server {
         dialect::like(column, pattern)
     }
 
+    fn key(column: &Column) -> Option<String> {
+        dialect::key(column)
+    }
+
+    fn ordered(column: &Column, order: Order) -> Option<String> {
+        dialect::ordered(column, order)
+    }
+
+    fn renamed(column: &Column, field: FieldRef) -> Option<Column> {
+        Some(column.renamed(field))
+    }
+
+    fn matched(left: &Column, right: &Column) -> Option<String> {
+        dialect::matched(left, right)
+    }
+
+    fn aggregate(call: &Call, column: Option<&Column>, data_type: &DataType) -> Option<String> {
+        dialect::aggregate(call, column, data_type)
+    }
+
+    fn derived(field: &FieldRef, _origin: Option<&Column>) -> Option<Column> {
+        Column::derived(field)
+    }
+
     fn read(
         self: &Arc<Self>,
         question: Question,
@@ -150,6 +175,10 @@ struct Database {
 impl Source for Database {
     fn location(&self) -> String {
         self.server.pool.place().location.clone()
+    }
+
+    fn default_schema(&self) -> &str {
+        &self.server.pool.settings().database
     }
 
     async fn tables(&self, scope: &Scope) -> Result<Vec<TableEntry>, Error> {

@@ -20,11 +20,13 @@ use object_store::ObjectStore;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use self::deciding::Deciding;
 use self::footers::Footers;
 use self::readers::Readers;
 use super::files::{self, DataFile, Files, Format, Mixing, SOURCE_TYPE, StoreOptions};
 use crate::source::{Connect, Source, SourceKind};
 
+mod deciding;
 mod footers;
 mod local;
 mod readers;
@@ -149,7 +151,7 @@ impl Format for ParquetFiles {
         let source = ParquetSource::new(schema.clone())
             .with_table_parquet_options(options)
             .with_parquet_file_reader_factory(Arc::new(Readers::new(store, &self.footers)));
-        Ok(Arc::new(source))
+        Ok(Arc::new(Deciding::new(source)))
     }
 }
 

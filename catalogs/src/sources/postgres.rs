@@ -120,6 +120,14 @@ impl Remote for Server {
         dialect::key(column)
     }
 
+    fn renamed(column: &Column, field: FieldRef) -> Option<Column> {
+        Some(column.renamed(field))
+    }
+
+    fn matched(left: &Column, right: &Column) -> Option<String> {
+        dialect::matched(left, right)
+    }
+
     fn ordered(column: &Column, order: Order) -> Option<String> {
         dialect::ordered(column, order)
     }
@@ -170,6 +178,10 @@ struct Database {
 impl Source for Database {
     fn location(&self) -> String {
         self.server.pool.place().location.clone()
+    }
+
+    fn default_schema(&self) -> &str {
+        &self.server.pool.settings().schema
     }
 
     async fn tables(&self, scope: &Scope) -> Result<Vec<TableEntry>, Error> {

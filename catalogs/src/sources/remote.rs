@@ -5,11 +5,13 @@
 
 mod breaker;
 mod grouping;
+mod kept;
 mod keys;
 pub(crate) mod options;
 mod predicate;
 mod question;
 mod scan;
+mod subplan;
 mod table;
 pub(crate) mod thread;
 mod top;
@@ -28,6 +30,7 @@ use engine::{TableEntry, TableKind};
 
 pub(crate) use breaker::Breaker;
 pub(crate) use grouping::{Call, push_aggregates};
+pub(crate) use kept::note_kept;
 pub(crate) use predicate::sql as predicate;
 pub(crate) use question::Question;
 pub(crate) use table::RemoteTable;
@@ -74,6 +77,16 @@ pub(crate) trait Remote: Debug + Send + Sync + 'static {
 
     /// The column as a key of ORDER BY, where its order is Arrow's.
     fn ordered(_column: &Self::Column, _order: Order) -> Option<String> {
+        None
+    }
+
+    /// The same column, called as `field` is, which has the same type.
+    fn renamed(_column: &Self::Column, _field: FieldRef) -> Option<Self::Column> {
+        None
+    }
+
+    /// Whether two columns are equal as keys of a join, where the database joins what Arrow would. None of them is NULL then.
+    fn matched(_left: &Self::Column, _right: &Self::Column) -> Option<String> {
         None
     }
 

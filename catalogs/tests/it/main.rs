@@ -1,5 +1,6 @@
 //! The catalogs crate from outside: homes, the registry, and every source kind through one contract.
 
+mod asked;
 mod breaker;
 mod configuration;
 mod contract;

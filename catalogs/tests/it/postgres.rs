@@ -4,6 +4,7 @@ mod column_types;
 mod drift;
 mod failures;
 mod federation;
+mod pooler;
 mod pushdown;
 mod running;
 mod server;
@@ -13,7 +14,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::util::display::{ArrayFormatter, FormatOptions};
 use catalogs::{Connect, Scope, Source};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::prelude::SessionContext;
@@ -24,6 +24,7 @@ use tokio::runtime::Runtime;
 
 pub(crate) use server::Server;
 
+use crate::asked::lines;
 use crate::contract::{Expected, contract};
 
 /// A source on a server's database `postgres`, with further options.
@@ -70,24 +71,6 @@ async fn query(source: &Arc<dyn Source>, tables: &[&str], sql: &str) -> Result<V
         batches.push(batch?);
     }
     Ok(batches)
-}
-
-/// Each row as its values in text, joined by `|`; NULL is `~`.
-fn lines(batches: &[RecordBatch]) -> Vec<String> {
-    let options = FormatOptions::new().with_null("~");
-    let mut lines = Vec::new();
-    for batch in batches {
-        let columns: Vec<ArrayFormatter<'_>> = batch
-            .columns()
-            .iter()
-            .map(|column| ArrayFormatter::try_new(column.as_ref(), &options).expect("it can be shown"))
-            .collect();
-        for row in 0..batch.num_rows() {
-            let cells: Vec<String> = columns.iter().map(|column| column.value(row).to_string()).collect();
-            lines.push(cells.join("|"));
-        }
-    }
-    lines
 }
 
 fn count(batches: &[RecordBatch]) -> usize {

@@ -11,7 +11,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::util::display::{ArrayFormatter, FormatOptions};
 use catalogs::{Connect, Scope, Source, sources};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::prelude::SessionContext;
@@ -20,6 +19,7 @@ use futures::StreamExt;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
+use crate::asked::lines;
 use crate::contract::{Expected, contract};
 use crate::folder::Folder;
 
@@ -89,21 +89,6 @@ async fn rest(mut stream: SendableRecordBatchStream) -> Result<Vec<RecordBatch>,
 /// The rows of a query over tables of the file.
 async fn query(source: &Arc<dyn Source>, tables: &[&str], sql: &str) -> Result<Vec<String>, Error> {
     Ok(lines(&rest(stream(source, tables, sql).await?).await?))
-}
-
-/// Each row as its values in text, joined by `|`; NULL is `~`.
-fn lines(batches: &[RecordBatch]) -> Vec<String> {
-    let options = FormatOptions::new().with_null("~");
-    let mut lines = Vec::new();
-    for batch in batches {
-        let columns: Vec<ArrayFormatter<'_>> =
-            batch.columns().iter().map(|column| ArrayFormatter::try_new(column.as_ref(), &options).unwrap()).collect();
-        for row in 0..batch.num_rows() {
-            let cells: Vec<String> = columns.iter().map(|column| column.value(row).to_string()).collect();
-            lines.push(cells.join("|"));
-        }
-    }
-    lines
 }
 
 const PEOPLE: &str = "

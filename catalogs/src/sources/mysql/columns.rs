@@ -117,6 +117,31 @@ impl Column {
         Self { field: Arc::new(field), compare: compare(described, shape), shape }
     }
 
+    /// A column that the server computes, of integers, decimals or doubles. None of another type.
+    pub(super) fn derived(field: &FieldRef) -> Option<Self> {
+        let shape = match field.data_type() {
+            DataType::Decimal128(precision, scale) if (0..=38).contains(scale) => {
+                Shape::Decimal { precision: *precision, scale: *scale }
+            }
+            DataType::Float64 => Shape::Double,
+            DataType::Int8 => Shape::Int1,
+            DataType::Int16 => Shape::Int2,
+            DataType::Int32 => Shape::Int4,
+            DataType::Int64 => Shape::Int8,
+            DataType::UInt8 => Shape::UInt1,
+            DataType::UInt16 => Shape::UInt2,
+            DataType::UInt32 => Shape::UInt4,
+            DataType::UInt64 => Shape::UInt8,
+            _ => return None,
+        };
+        Some(Self { field: Arc::clone(field), shape, compare: Compare::Native })
+    }
+
+    /// The same column, called as `field` is.
+    pub(super) fn renamed(&self, field: FieldRef) -> Self {
+        Self { field, ..self.clone() }
+    }
+
     /// The column as a name.
     pub(super) fn name(&self) -> String {
         quote::identifier(self.field.name())
@@ -213,6 +238,16 @@ impl Shape {
             Shape::UInt2 => DataType::UInt16,
             Shape::UInt4 => DataType::UInt32,
         }
+    }
+
+    /// Whether values are integers, with a sign or without.
+    pub(super) fn is_integer(self) -> bool {
+        self.is_short() || matches!(self, Shape::Int8 | Shape::UInt8)
+    }
+
+    /// Whether values are integers of 32 bits at most.
+    pub(super) fn is_short(self) -> bool {
+        matches!(self, Shape::Int1 | Shape::Int2 | Shape::Int4 | Shape::UInt1 | Shape::UInt2 | Shape::UInt4)
     }
 
     /// Whether values are of any length.

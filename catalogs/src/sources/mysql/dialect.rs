@@ -10,6 +10,7 @@ use datafusion::logical_expr::Operator;
 
 use super::columns::{Charset, Column, Compare, Shape};
 use super::quote;
+use crate::sources::remote::{Call, Order};
 
 /// Beyond so many bytes a list of keys is not sent: servers refuse long statements.
 const LONGEST_LIST: usize = 1 << 20;
@@ -65,6 +66,63 @@ pub(super) fn like(column: &Column, pattern: &str) -> Option<String> {
         }
     }
     Some(format!("({operand} LIKE {} COLLATE utf8mb4_bin ESCAPE '|')", quote::text(&escaped)))
+}
+
+/// A column whose groups are Arrow's: integers and decimals. Dates may be ones that there are not, and text is grouped by its
+/// collation.
+pub(super) fn key(column: &Column) -> Option<String> {
+    let is_exact = column.shape.is_integer() || matches!(column.shape, Shape::Decimal { .. });
+    (is_exact && column.compare == Compare::Native).then(|| column.name())
+}
+
+/// A column whose order is Arrow's. NULL is the least there.
+pub(super) fn ordered(column: &Column, order: Order) -> Option<String> {
+    let key = key(column)?;
+    let direction = if order.is_descending { "DESC" } else { "ASC" };
+    // Without what it does by itself, an index serves the order.
+    Some(match (order.is_descending, order.has_nulls_first) {
+        (false, true) | (true, false) => format!("{key} {direction}"),
+        (false, false) => format!("{key} IS NULL, {key} {direction}"),
+        (true, true) => format!("{key} IS NOT NULL, {key} {direction}"),
+    })
+}
+
+/// Two columns as keys of a join.
+pub(super) fn matched(left: &Column, right: &Column) -> Option<String> {
+    let is_same = left.field.data_type() == right.field.data_type();
+    Some(format!("{} = {}", key(left)?, key(right).filter(|_| is_same)?))
+}
+
+/// A call of an aggregate function, with a value of exactly `data_type`.
+pub(super) fn aggregate(call: &Call, column: Option<&Column>, data_type: &DataType) -> Option<String> {
+    let Some(column) = column else {
+        return (call.function == "count").then(|| "count(*)".to_owned());
+    };
+    let name = key(column)?;
+    let is_integer = column.shape.is_integer();
+    let is_widened =
+        call.cast.as_ref().is_none_or(|to| is_integer && (to.is_signed_integer() || to.is_unsigned_integer()));
+    if !is_widened {
+        return None;
+    }
+    match (call.function.as_str(), data_type) {
+        ("count", _) if call.distinct => Some(format!("count(DISTINCT {name})")),
+        ("count", _) => Some(format!("count({name})")),
+        // A cast of more than 64 bits would cut them off, which no sum of 32 bits reaches.
+        ("sum", DataType::Int64) if column.shape.is_short() && !call.distinct => {
+            Some(format!("CAST(sum({name}) AS SIGNED)"))
+        }
+        ("sum", DataType::UInt64) if column.shape.is_short() && !call.distinct => {
+            Some(format!("CAST(sum({name}) AS UNSIGNED)"))
+        }
+        ("sum", DataType::Decimal128(..)) if !is_integer && !call.distinct => Some(format!("sum({name})")),
+        // Its own average of integers has four places.
+        ("avg", DataType::Float64) if is_integer && !call.distinct => {
+            Some(format!("(sum({name}) * 1e0 / count({name}))"))
+        }
+        ("min" | "max", to) if to == column.field.data_type() => Some(format!("{}({name})", call.function)),
+        _ => None,
+    }
 }
 
 /// `value` as a literal that compares with `column` by `op` as Arrow compares.

@@ -121,6 +121,11 @@ impl Column {
         Some(Self { field: Arc::clone(field), shape, compare, cast: None, modifier })
     }
 
+    /// The same column, called as `field` is.
+    pub(super) fn renamed(&self, field: FieldRef) -> Self {
+        Self { field, ..self.clone() }
+    }
+
     /// The column as a name.
     pub(super) fn name(&self) -> String {
         quote::identifier(self.field.name())

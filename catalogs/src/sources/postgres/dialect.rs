@@ -52,6 +52,16 @@ pub(super) fn key(column: &Column) -> Option<String> {
     }
 }
 
+/// Two columns as keys of a join: equal are values of one type, and text of the same bytes.
+pub(super) fn matched(left: &Column, right: &Column) -> Option<String> {
+    let (one, other) = (key(left)?, key(right)?);
+    match (left.compare, right.compare) {
+        (Compare::Text { .. }, Compare::Text { .. }) => Some(format!("{one} COLLATE \"C\" = {other} COLLATE \"C\"")),
+        _ if left.field.data_type() == right.field.data_type() => Some(format!("{one} = {other}")),
+        _ => None,
+    }
+}
+
 /// A column whose order is Arrow's: that of its bytes, if it is text. Both hold NULL for no value.
 pub(super) fn ordered(column: &Column, order: Order) -> Option<String> {
     let is_ordered = match column.compare {

@@ -165,7 +165,10 @@ impl Pool {
                 // The server went away while nobody looked: a new connection tells whether it is back.
                 Err(cause) => match self.place.failed(cause, None) {
                     failure if failure.is_loss => lease.place.close(),
-                    failure => return Err(failure),
+                    failure => {
+                        lease.finish();
+                        return Err(failure);
+                    }
                 },
             }
         }

@@ -3,7 +3,7 @@
 //! The parts are ranges of pages, which PostgreSQL reaches directly from version 14 on. Readers take them from one queue, so
 //! that nobody waits for anybody: a reader that finds no free connection leaves its share to the others.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::link::Link;
 use super::{Question, quote};
@@ -20,7 +20,19 @@ const SHARES: i64 = 4;
 pub(super) struct Ranges {
     pub(super) snapshot: String,
     left: Mutex<Vec<Part>>,
+    assistants: Mutex<Assistants>,
+    changed: Condvar,
 }
+
+/// Those who read next to the first reader.
+#[derive(Debug, Default)]
+struct Assistants {
+    reading: usize,
+    is_closed: bool,
+}
+
+/// An assistant that has begun, until it is dropped.
+pub(super) struct Entered<'a>(&'a Ranges);
 
 /// Pages from one up to another, or to the end of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +51,33 @@ impl Part {
 }
 
 impl Ranges {
+    fn new(snapshot: String, left: Vec<Part>) -> Self {
+        Self { snapshot, left: Mutex::new(left), assistants: Mutex::default(), changed: Condvar::new() }
+    }
+
+    /// An assistant begins. None where the read ends already.
+    pub(super) fn enter(&self) -> Option<Entered<'_>> {
+        let mut assistants = self.assistants();
+        if assistants.is_closed {
+            return None;
+        }
+        assistants.reading += 1;
+        Some(Entered(self))
+    }
+
+    /// Lets no assistant begin any more, and waits for those that have begun.
+    pub(super) fn close(&self) {
+        let mut assistants = self.assistants();
+        assistants.is_closed = true;
+        while assistants.reading > 0 {
+            assistants = self.changed.wait(assistants).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn assistants(&self) -> MutexGuard<'_, Assistants> {
+        self.assistants.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(super) fn take(&self) -> Option<Part> {
         self.left.lock().unwrap_or_else(PoisonError::into_inner).pop()
     }
@@ -46,6 +85,13 @@ impl Ranges {
     /// A part that was taken and not begun.
     pub(super) fn put_back(&self, part: Part) {
         self.left.lock().unwrap_or_else(PoisonError::into_inner).push(part);
+    }
+}
+
+impl Drop for Entered<'_> {
+    fn drop(&mut self) {
+        self.0.assistants().reading -= 1;
+        self.0.changed.notify_all();
     }
 }
 
@@ -72,7 +118,7 @@ pub(super) fn split(
         return Ok(None);
     }
     let snapshot = link.query_one("SELECT pg_export_snapshot()")?.try_get(0)?;
-    Ok(Some(Arc::new(Ranges { snapshot, left: Mutex::new(parts(pages, readers)) })))
+    Ok(Some(Arc::new(Ranges::new(snapshot, parts(pages, readers)))))
 }
 
 /// Whether the server would go through all pages: where it has an index to go by, ranges would only be in its way.

@@ -3,7 +3,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
@@ -91,15 +91,11 @@ impl Reader {
             match split.map_err(|cause| self.place().failed(cause, self.limit(started)))? {
                 None => self.stream(link, &self.job.question.sql(), started),
                 Some(ranges) => {
-                    let others: Vec<JoinHandle<()>> =
-                        (1..readers).map_while(|_| self.spawn_assistant(Arc::clone(&ranges))).collect();
+                    (1..readers).take_while(|_| self.spawn_assistant(Arc::clone(&ranges))).for_each(drop);
                     let mut end = self.stream_parts(link, &ranges, started);
-                    // The snapshot and the table stay as they are until the last one has read its part.
-                    for other in others {
-                        if other.join().is_err() {
-                            return Err(self.place().panicked().into());
-                        }
-                    }
+                    // The snapshot and the table stay as they are until the last one that began has read its part. One that
+                    // has not begun is not waited for: behind a pooler, its turn may only come when this transaction ends.
+                    ranges.close();
                     // What an assistant could not begin is still there.
                     if let Ok(End::Complete) = end {
                         end = self.stream_parts(link, &ranges, started);
@@ -110,21 +106,20 @@ impl Reader {
         })
     }
 
-    /// Another reader of the same snapshot, where there is a connection for it.
-    fn spawn_assistant(&self, ranges: Arc<Ranges>) -> Option<JoinHandle<()>> {
-        let reader = self.clone();
+    /// Another reader of the same snapshot, where there is a connection for it. Until it has begun, nobody knows of it.
+    fn spawn_assistant(&self, ranges: Arc<Ranges>) -> bool {
+        let (job, control, sender) = (Arc::clone(&self.job), Arc::clone(&self.control), self.sender.downgrade());
         let assist = move || {
-            if let Err(error) = reader.guarded(|| reader.assist(&ranges).map_err(|failure| failure.error)) {
+            let session = Session { snapshot: Some(ranges.snapshot.clone()), ..job.session.clone() };
+            let Some(lease) = job.server.pool.begin_if_free(&session) else { return };
+            let (Some(_entered), Some(sender)) = (ranges.enter(), sender.upgrade()) else { return lease.finish() };
+            let reader = Self { job, control, sender };
+            let read = || reader.with_lease(lease, |link, started| reader.stream_parts(link, &ranges, started));
+            if let Err(error) = reader.guarded(|| read().map_err(|failure| failure.error)) {
                 reader.fail(error);
             }
         };
-        thread::Builder::new().name("weft-postgres".to_owned()).spawn(assist).ok()
-    }
-
-    fn assist(&self, ranges: &Ranges) -> Result<(), Failure> {
-        let session = Session { snapshot: Some(ranges.snapshot.clone()), ..self.job.session.clone() };
-        let Some(lease) = self.job.server.pool.begin_if_free(&session) else { return Ok(()) };
-        self.with_lease(lease, |link, started| self.stream_parts(link, ranges, started))
+        thread::Builder::new().name("weft-postgres".to_owned()).spawn(assist).is_ok()
     }
 
     /// Does `work` on a connection that can be cancelled meanwhile, and gives it back where it is fit for the next.

@@ -39,6 +39,8 @@ pub(super) struct RemoteExec {
     asked: Arc<dyn Asked>,
     table: String,
     statistics: Arc<Statistics>,
+    /// What is done here with the rows and not asked for, and why.
+    notes: Arc<[String]>,
     /// What operators above know, or will know, of the rows that they need.
     filters: Vec<Arc<dyn PhysicalExpr>>,
     /// The dynamic filters that a join in this plan completes: worth waiting for.
@@ -60,11 +62,17 @@ impl RemoteExec {
             asked: Arc::new(Ask { remote, question }),
             table,
             statistics: Arc::new(statistics),
+            notes: Arc::default(),
             filters: Vec::new(),
             awaited: Arc::default(),
             properties: Arc::new(properties),
             metrics: ExecutionPlanMetricsSet::new(),
         }
+    }
+
+    /// The same scan, that shows `notes`.
+    pub(super) fn noting(self, notes: Arc<[String]>) -> Self {
+        Self { notes, ..self }
     }
 
     /// The same scan, that waits for the dynamic filters with these ids.
@@ -127,6 +135,9 @@ impl DisplayAs for RemoteExec {
                 write!(f, "RemoteExec: source={source}, table={}", self.table)?;
                 if let Some(rows) = self.statistics.num_rows.get_value() {
                     write!(f, ", estimated_rows={rows}")?;
+                }
+                if !self.notes.is_empty() {
+                    write!(f, ", here=[{}]", self.notes.join("; "))?;
                 }
                 write!(f, ", sql={sql}")?;
                 if self.has_filters() {

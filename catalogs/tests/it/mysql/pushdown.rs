@@ -9,13 +9,14 @@ use datafusion::catalog::{Session, TableProvider};
 use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionContext;
-use engine::{Error, TableProviderRef};
+use engine::{Code, Error, Limits, TableProviderRef};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serde_json::json;
 
-use super::server::Server;
+use super::server::{PASSWORD, Server};
 use super::{lines, open, query, runtime, source};
+use crate::asked::Asked;
 
 /// The same table, with nothing pushed but the projection.
 #[derive(Debug)]
@@ -314,4 +315,74 @@ fn a_plan_shows_its_sql_and_its_rows_and_no_credentials() {
     assert_eq!(rows, datafusion::common::stats::Precision::Inexact(5000));
     let debug = format!("{source:?} {provider:?}");
     assert!(!debug.contains("hunter2"), "{debug}");
+}
+
+#[test]
+fn groups_first_rows_and_joins_are_made_in_the_server_where_they_are_the_same() {
+    let Some(server) = Server::start() else { return };
+    server.sql(
+        "CREATE TABLE people (id int PRIMARY KEY, region tinyint, name varchar(20), big bigint unsigned, f double);
+         INSERT INTO people SELECT seq, nullif(seq % 5, 0), concat('P', seq % 50), 18446744073709551000 + seq, seq / 3
+             FROM seq_1_to_300;
+         CREATE TABLE sales (id int PRIMARY KEY, person int, total decimal(12,2), small smallint unsigned, wide bigint, day date);
+         INSERT INTO sales SELECT seq, nullif(seq % 400, 0), seq % 90 * 1.25, seq % 60000, 9223372036854770000 - seq * 2, '2024-01-01'
+             FROM seq_1_to_3000;
+         ANALYZE TABLE people, sales",
+    );
+    let port = server.port;
+    let connection = format!(
+        "  type: mysql\n  connection:\n    host: localhost\n    port: {port}\n    database: bank\n    user: weft\n    \
+         sslmode: disable\n    password: \"{PASSWORD}\"\n"
+    );
+    let asked = Asked::new(&connection, "id\n1\n", Limits::default());
+    let both = "FROM bank.sales s JOIN bank.people p ON s.person = p.id";
+    for (sql, wanted) in [
+        (
+            "SELECT person, count(*), count(total), sum(total), min(id), max(total) FROM bank.sales GROUP BY person"
+                .to_owned(),
+            "AS grouped",
+        ),
+        (
+            "SELECT sum(id), sum(small), avg(small), avg(wide), avg(id), max(wide), min(small) FROM bank.sales"
+                .to_owned(),
+            "AS grouped",
+        ),
+        (
+            "SELECT region, avg(big), max(big), count(DISTINCT region) FROM bank.people GROUP BY region".to_owned(),
+            "AS grouped",
+        ),
+        (
+            "SELECT total, count(*) FROM bank.sales WHERE id > 100 AND total > 3.5 GROUP BY total".to_owned(),
+            "AS grouped",
+        ),
+        (format!("SELECT p.region, sum(s.total), count(*) {both} GROUP BY p.region"), " AS r ON "),
+        (format!("SELECT p.region, s.id, p.name, s.day {both} ORDER BY s.total DESC, s.id LIMIT 4"), " AS r ON "),
+        (
+            "SELECT p.id, count(s.id) FROM bank.people p LEFT JOIN bank.sales s ON s.person = p.id GROUP BY p.id"
+                .to_owned(),
+            "LEFT JOIN",
+        ),
+        ("SELECT id, region FROM bank.people ORDER BY region NULLS LAST, id DESC LIMIT 3".to_owned(), "AS top"),
+        ("SELECT id, region FROM bank.people ORDER BY region DESC NULLS FIRST, id LIMIT 3".to_owned(), "AS top"),
+        ("SELECT id, region FROM bank.people ORDER BY region NULLS FIRST, id LIMIT 3".to_owned(), "AS top"),
+        ("SELECT id, region FROM bank.people ORDER BY region DESC NULLS LAST, id LIMIT 3".to_owned(), "AS top"),
+    ] {
+        let sent = asked.sent(&sql);
+        let plan = asked.ask(&format!("EXPLAIN {sql}")).join("\n");
+        assert!(sent.len() == 1 && sent[0].contains(wanted), "{sql}: {plan}");
+        assert!(!asked.same_here(&sql, &["people", "sales"]).is_empty(), "{sql}");
+    }
+    for sql in [
+        // Their collations and clocks are their own, sums of 64 bits may be cut off, and zeros have signs.
+        "SELECT name, count(*) FROM bank.people GROUP BY name",
+        "SELECT day, count(*) FROM bank.sales GROUP BY day",
+        "SELECT sum(CAST(wide AS DECIMAL(38,0))) FROM bank.sales",
+        "SELECT sum(f) FROM bank.people",
+        "SELECT id FROM bank.people ORDER BY name, id LIMIT 2",
+    ] {
+        assert!(asked.sent(sql).iter().all(|sent| !sent.contains(" AS grouped") && !sent.contains("AS top")), "{sql}");
+        assert!(!asked.ask(sql).is_empty(), "{sql}");
+    }
+    let error = asked.try_ask("SELECT sum(wide) FROM bank.sales").unwrap_err();
+    assert_eq!(error.code(), Code::ArithmeticError, "{error}");
 }

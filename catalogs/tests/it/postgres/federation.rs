@@ -3,66 +3,25 @@
 use std::fs;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
-use catalogs::{Home, Registry};
-use engine::{Code, Engine, Error, Limits, Principal, Query};
-use futures::TryStreamExt;
+use engine::{Code, Limits};
 use serde_json::json;
-use tokio::runtime::Runtime;
 
 use super::server::{PASSWORD, Server};
 use super::{lines, query, runtime, source};
-use crate::folder::Folder;
+use crate::asked::Asked;
 
 /// An engine over the server's database as dataset `bank`, and over `small.csv` as dataset `files`.
-struct Asked {
-    engine: Engine,
-    runtime: Runtime,
-    _folder: Folder,
+fn asked(server: &Server, options: &str, small: &str) -> Asked {
+    limited(server, options, small, Limits::default())
 }
 
-impl Asked {
-    fn new(server: &Server, options: &str, small: &str) -> Self {
-        Self::limited(server, options, small, Limits::default())
-    }
-
-    fn limited(server: &Server, options: &str, small: &str, limits: Limits) -> Self {
-        let folder = Folder::new()
-            .file("data/small.csv", small)
-            .file(
-                "datasets/bank.yaml",
-                format!(
-                    "dataset:\n  id: bank\n  name: Bank\ndatabase:\n  type: postgres\n  connection:\n    host: localhost\n    \
-                     port: {}\n    database: postgres\n    user: postgres\n    sslmode: disable\n    password: \"{PASSWORD}\"\n{options}",
-                    server.port
-                ),
-            )
-            .file(
-                "datasets/files.yaml",
-                "dataset:\n  id: files\n  name: Files\ndatabase:\n  type: csv\n  connection:\n    path: data\n",
-            );
-        let home = Home::load(folder.path(), &|_| None).unwrap();
-        let engine = Engine::builder(Registry::new(&home)).limits(limits).build().unwrap();
-        Self { engine, runtime: runtime(), _folder: folder }
-    }
-
-    fn ask(&self, sql: &str) -> Vec<String> {
-        self.try_ask(sql).unwrap()
-    }
-
-    fn try_ask(&self, sql: &str) -> Result<Vec<String>, Error> {
-        self.runtime.block_on(async {
-            let stream = self.engine.query(&Principal::local(), Query::new(sql)).await?;
-            let batches: Vec<RecordBatch> = stream.try_collect().await?;
-            Ok(lines(&batches))
-        })
-    }
-
-    /// The SQL of each scan of PostgreSQL in the plan.
-    fn sent(&self, sql: &str) -> Vec<String> {
-        let plan = self.ask(&format!("EXPLAIN {sql}")).join("\n");
-        plan.lines().filter_map(|line| Some(line.split_once(", sql=")?.1.to_owned())).collect()
-    }
+fn limited(server: &Server, options: &str, small: &str, limits: Limits) -> Asked {
+    let port = server.port;
+    let connection = format!(
+        "  type: postgres\n  connection:\n    host: localhost\n    port: {port}\n    database: postgres\n    user: postgres\n    \
+         sslmode: disable\n    password: \"{PASSWORD}\"\n{options}"
+    );
+    Asked::new(&connection, small, limits)
 }
 
 const LOGGED: &str = "log_statement = 'all'";
@@ -82,7 +41,7 @@ fn the_keys_of_a_join_go_to_the_server() {
     );
     let small = "id,part\n7,0\n49999,5\n123,4\n999999,1\n";
     for driver in ["copy", "connectorx"] {
-        let asked = Asked::new(&server, &format!("    driver: {driver}\n"), small);
+        let asked = asked(&server, &format!("    driver: {driver}\n"), small);
         let joined = asked.ask("SELECT l.id, l.name FROM bank.large l JOIN files.small s ON l.id = s.id ORDER BY l.id");
         assert_eq!(joined, ["7|name 7", "123|name 123", "49999|name 49999"], "{driver}");
         let last = copies(&server, "large").pop().unwrap();
@@ -113,7 +72,7 @@ fn the_first_rows_of_an_order_are_asked_for() {
              (n % 3)::text COLLATE \"en-x-icu\" AS folded FROM generate_series(1, 50000) n;
          ANALYZE large",
     );
-    let asked = Asked::new(&server, "", "id\n1\n");
+    let asked = asked(&server, "", "id\n1\n");
     let pushed = |sql: &str| asked.sent(sql).concat().contains(") AS top");
     for (sql, expected) in [
         ("SELECT id FROM bank.large ORDER BY id DESC LIMIT 3", "50000, 49999, 49998"),
@@ -146,7 +105,7 @@ fn what_a_query_fetches_is_counted_and_bounded() {
     let Some(server) = Server::start() else { return };
     server.sql("CREATE TABLE large AS SELECT n AS id, n % 7 AS part FROM generate_series(1, 50000) n; ANALYZE large");
     let limits = Limits { max_source_rows: Some(10_000), ..Limits::default() };
-    let asked = Asked::limited(&server, "", "id\n7\n49999\n", limits);
+    let asked = limited(&server, "", "id\n7\n49999\n", limits);
     let refusal = |sql: &str| {
         let error = asked.try_ask(sql).unwrap_err();
         assert_eq!(error.code(), Code::BudgetExceeded, "{error}");
@@ -183,7 +142,7 @@ fn aggregates_of_one_table_are_made_in_the_server() {
          FROM generate_series(1, 5000) n;
          ALTER TABLE sales ALTER COLUMN price8 TYPE numeric(10,3); ANALYZE sales",
     );
-    let asked = Asked::new(&server, "", "id\n1\n");
+    let asked = asked(&server, "", "id\n1\n");
     let from = "FROM \"public\".\"sales\"";
     for (sql, wanted) in [
         (
@@ -222,6 +181,66 @@ fn aggregates_of_one_table_are_made_in_the_server() {
         assert!(asked.sent(sql).iter().all(|sent| !sent.contains("AS grouped")), "{sql}");
         asked.ask(sql);
     }
+}
+
+#[test]
+fn groups_and_first_rows_of_joins_inside_one_database_are_made_there() {
+    let Some(server) = Server::start() else { return };
+    server.sql(
+        "CREATE TYPE mood AS ENUM ('sad', 'happy');
+         CREATE TABLE people AS SELECT n AS id, nullif(n % 5, 0) AS region, 'p' || n % 50 AS name, n / 3.0::float8 AS f,
+             CASE n % 2 WHEN 0 THEN 'sad' ELSE 'happy' END::mood AS mood FROM generate_series(1, 300) n;
+         CREATE TABLE sales AS SELECT n AS id, nullif(n % 400, 0) AS person, (n % 90 * 1.25)::numeric(12,2) AS total,
+             'p' || n % 70 AS name, n / 3.0::float8 AS f, n % 7 AS region, 'sad'::mood AS mood
+             FROM generate_series(1, 3000) n;
+         CREATE TABLE regions AS SELECT n AS id, 'Région ' || n AS title FROM generate_series(1, 4) n;
+         ANALYZE people; ANALYZE sales; ANALYZE regions",
+    );
+    let asked = asked(&server, "", "id\n1\n2\n");
+    let joined = |sql: &str| asked.sent(sql).concat().contains(" AS r ON ");
+    let both = "FROM bank.sales s JOIN bank.people p ON s.person = p.id";
+    for sql in [
+        format!("SELECT p.region, count(*), sum(s.total), max(s.id) {both} GROUP BY p.region"),
+        format!("SELECT count(*), min(p.name) {both} WHERE s.total > 20 AND p.region IN (1, 2)"),
+        format!("SELECT r.title, sum(s.id) {both} JOIN bank.regions r ON r.id = p.region GROUP BY r.title"),
+        "SELECT p.region, count(s.id) FROM bank.people p LEFT JOIN bank.sales s ON s.person = p.id AND s.total > 100 \
+         GROUP BY p.region"
+            .to_owned(),
+        "SELECT p.region, s.region, count(*) FROM bank.people p RIGHT JOIN bank.sales s ON s.person = p.id \
+         GROUP BY p.region, s.region"
+            .to_owned(),
+        "SELECT p.name, count(*) FROM bank.people p JOIN bank.sales s ON s.name = p.name AND s.region = p.region \
+         GROUP BY p.name"
+            .to_owned(),
+        "SELECT one.region, count(*) FROM bank.people one JOIN bank.people other ON one.id = other.region GROUP BY 1"
+            .to_owned(),
+        format!("SELECT s.id, p.mood, s.mood, p.f, p.name {both} ORDER BY s.total DESC, s.id LIMIT 3"),
+        format!("SELECT p.region, sum(s.total) AS total {both} GROUP BY p.region ORDER BY total DESC LIMIT 2"),
+    ] {
+        assert!(joined(&sql), "{sql}: {:?}", asked.sent(&sql));
+        assert_eq!(asked.sent(&sql).len(), 1, "{sql}");
+        assert!(!asked.same_here(&sql, &["people", "sales", "regions"]).is_empty(), "{sql}");
+    }
+    for sql in [
+        // More rows may come out of a join than go into it.
+        format!("SELECT s.id, p.name {both}"),
+        // What compares otherwise there, or not by equality.
+        "SELECT count(*) FROM bank.people p JOIN bank.sales s ON s.f = p.f".to_owned(),
+        "SELECT count(*) FROM bank.people p JOIN bank.sales s ON s.mood = p.mood AND s.id = p.id".to_owned(),
+        "SELECT count(*) FROM bank.people p JOIN bank.sales s ON s.person = p.id AND s.region < p.region".to_owned(),
+        format!("SELECT p.region, count(*) {both} WHERE s.id % 2 = 0 GROUP BY p.region"),
+        // Another source.
+        "SELECT p.region, count(*) FROM bank.people p JOIN files.small s ON s.id = p.id GROUP BY p.region".to_owned(),
+    ] {
+        assert!(!joined(&sql), "{sql}: {:?}", asked.sent(&sql));
+        assert!(!asked.ask(&sql).is_empty(), "{sql}");
+    }
+    // First rows of groups.
+    let sql =
+        "SELECT person, count(*) AS n FROM bank.sales GROUP BY person ORDER BY n DESC, person NULLS FIRST LIMIT 2";
+    let sent = asked.sent(sql).concat();
+    assert!(sent.contains("AS grouped") && sent.contains("AS top"), "{sent}");
+    assert_eq!(asked.ask(sql), ["1|8", "2|8"]);
 }
 
 #[test]

@@ -168,7 +168,12 @@ impl Server {
     }
 
     fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(self.programs.join(program));
+        self.command_of(&self.programs.join(program))
+    }
+
+    /// A program that runs as the server's user.
+    pub(crate) fn command_of(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
         command.current_dir(self.folder.path()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         if is_root() {
             command.uid(NOBODY).gid(NOBODY);
