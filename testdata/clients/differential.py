@@ -311,7 +311,7 @@ class Engines:
 
     def verdict(self, query):
         """What is wrong with the answers to a query, or how it went."""
-        answers = {(a, b): self.ask_weft(query.sql(f"a_{a}", f"b_{b}")) for a in ("file", "base") for b in ("file", "base")}
+        answers = {(a, b): self.ask_weft(query.sql(f"{a}.a", f"{b}.b")) for a in ("file", "base") for b in ("file", "base")}
         references = [self.ask_postgres(query.sql("a", "b")), self.ask_duckdb(query.sql("a", "b"))]
         known = [reference for reference in references if not isinstance(reference, str)]
         errors = [answer for answer in answers.values() if isinstance(answer, str)]
@@ -360,6 +360,15 @@ def ask_all(engines, seeds):
     return counts, failures
 
 
+def home_of(folder, url):
+    """A home with the files as dataset `file`, and the database as dataset `base`."""
+    os.mkdir(os.path.join(folder, "datasets"))
+    for dataset, kind, connection in (("file", "parquet", f"path: {folder}"), ("base", "postgres", f"url: {url}")):
+        with open(os.path.join(folder, "datasets", f"{dataset}.yaml"), "w") as file:
+            file.write(f"dataset:\n  id: {dataset}\n  name: {dataset}\ndatabase:\n  type: {kind}\n  connection:\n    {connection}\n")
+    return folder
+
+
 def main():
     warnings.filterwarnings("ignore")
     count = int(sys.argv[2]) if len(sys.argv) > 2 else 500
@@ -379,10 +388,7 @@ def main():
                     for row in values:
                         copy.write_row(row)
         psql(url, "VACUUM ANALYZE")
-        flags = []
-        for table in files:
-            flags += ["--table", f"{table}_file={files[table]}", "--table", f"{table}_base={url}?table=public.{table}"]
-        with serving(sys.argv[1], *flags) as server, ThreadPoolExecutor(2) as threads:
+        with serving(sys.argv[1], "--home", home_of(folder, url)) as server, ThreadPoolExecutor(2) as threads:
             engines = [Engines(server.flight, url, files) for _ in range(2)]
             asked = [threads.submit(ask_all, one, range(first + place, first + count, 2)) for place, one in enumerate(engines)]
             counts, failures = Counter(), []

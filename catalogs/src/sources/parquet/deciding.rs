@@ -4,6 +4,7 @@
 //! where many are. A scan below a join knows it when it begins, which is when the keys of the join's other side are known.
 
 use std::any::Any;
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -14,7 +15,9 @@ use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::{FileOpener, FileScanConfig, FileSource, ParquetSource};
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::logical_expr::Operator;
-use datafusion::physical_expr::expressions::{BinaryExpr, CaseExpr, Column, DynamicFilterPhysicalExpr, InListExpr};
+use datafusion::physical_expr::expressions::{
+    BinaryExpr, CaseExpr, Column, DynamicFilterPhysicalExpr, InListExpr, Literal,
+};
 use datafusion::physical_expr::projection::ProjectionExprs;
 use datafusion::physical_expr::{EquivalenceProperties, LexOrdering, PhysicalExpr, PhysicalSortExpr};
 use datafusion::physical_plan::filter_pushdown::FilterPushdownPropagation;
@@ -24,7 +27,7 @@ use datafusion_datasource::morsel::{MorselPlanner, Morselizer};
 use object_store::ObjectStore;
 
 /// The share of a file's rows up to which it pays.
-const FEW: f64 = 0.01;
+const FEW: f64 = 0.02;
 
 /// A source of Parquet files that decides file by file.
 #[derive(Clone)]
@@ -182,17 +185,66 @@ fn share(filter: &Arc<dyn PhysicalExpr>, known: &Statistics) -> f64 {
     filter.downcast_ref::<InListExpr>().and_then(|keys| share_of_keys(keys, known)).unwrap_or(1.0)
 }
 
-/// How many keys there are for each number that the column can hold.
+/// How many different keys there are for each number that the column can hold.
 fn share_of_keys(keys: &InListExpr, known: &Statistics) -> Option<f64> {
     let column = keys.expr().downcast_ref::<Column>().filter(|_| !keys.negated())?;
     let bounds = known.column_statistics.get(column.index())?;
-    let bound = |value: &ScalarValue| match value {
-        ScalarValue::Int16(value) => value.map(i128::from),
-        ScalarValue::Int32(value) => value.map(i128::from),
-        ScalarValue::Int64(value) => value.map(i128::from),
-        _ => None,
-    };
-    let (least, greatest) = (bound(bounds.min_value.get_value()?)?, bound(bounds.max_value.get_value()?)?);
+    let (least, greatest) = (integer(bounds.min_value.get_value()?)?, integer(bounds.max_value.get_value()?)?);
+    // A join that many rows of the other side share a key of says it many times.
+    let keys = keys.list().iter().map(|key| integer(key.downcast_ref::<Literal>()?.value()));
+    let keys = keys.collect::<Option<HashSet<i64>>>()?;
     #[expect(clippy::cast_precision_loss, reason = "a share is an estimate")]
-    Some(keys.list().len() as f64 / ((greatest - least).max(0) as f64 + 1.0))
+    Some(keys.len() as f64 / (greatest as f64 - least as f64 + 1.0))
+}
+
+fn integer(value: &ScalarValue) -> Option<i64> {
+    match value {
+        ScalarValue::Int16(value) => value.map(i64::from),
+        ScalarValue::Int32(value) => value.map(i64::from),
+        ScalarValue::Int64(value) => *value,
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::datatypes::{DataType, Field, Schema};
+    use datafusion::common::stats::Precision;
+    use datafusion::common::{ScalarValue, Statistics};
+    use datafusion::logical_expr::Operator;
+    use datafusion::physical_expr::PhysicalExpr;
+    use datafusion::physical_expr::expressions::{DynamicFilterPhysicalExpr, binary, col, in_list, lit};
+
+    use super::share;
+
+    #[test]
+    fn the_share_of_rows_follows_from_the_keys_and_the_bounds_of_their_column() {
+        let schema =
+            Schema::new(vec![Field::new("id", DataType::Int64, false), Field::new("name", DataType::Utf8, false)]);
+        let mut known = Statistics::new_unknown(&schema);
+        known.column_statistics[0].min_value = Precision::Exact(ScalarValue::from(1_i64));
+        known.column_statistics[0].max_value = Precision::Exact(ScalarValue::from(1000_i64));
+        let id = col("id", &schema).unwrap();
+        let among = |keys: &[i64]| {
+            in_list(Arc::clone(&id), keys.iter().map(|key| lit(*key)).collect(), &false, &schema).unwrap()
+        };
+        let both = |left: Arc<dyn PhysicalExpr>, op, right| binary(left, op, right, &schema).unwrap();
+        let is_close = |filter: &Arc<dyn PhysicalExpr>, expected: f64| {
+            let found = share(filter, &known);
+            assert!((found - expected).abs() < 1e-9, "{filter}: {found}");
+        };
+        is_close(&among(&[5, 5, 7, 5]), 0.002);
+        is_close(&both(among(&[5, 7]), Operator::Or, among(&[9])), 0.003);
+        is_close(&both(among(&[5, 7]), Operator::And, both(Arc::clone(&id), Operator::Gt, lit(3_i64))), 0.002);
+        is_close(&both(Arc::clone(&id), Operator::Eq, lit(3_i64)), 1.0);
+        let name = in_list(col("name", &schema).unwrap(), vec![lit("a")], &false, &schema).unwrap();
+        is_close(&name, 1.0);
+        let dynamic = Arc::new(DynamicFilterPhysicalExpr::new(vec![Arc::clone(&id)], lit(true)));
+        let filter: Arc<dyn PhysicalExpr> = Arc::clone(&dynamic) as _;
+        is_close(&filter, 1.0);
+        dynamic.update(among(&[1, 2, 3])).unwrap();
+        is_close(&filter, 0.003);
+    }
 }

@@ -244,6 +244,41 @@ fn groups_and_first_rows_of_joins_inside_one_database_are_made_there() {
 }
 
 #[test]
+fn a_plan_says_what_stays_here_and_why() {
+    let Some(server) = Server::start() else { return };
+    server.sql(
+        "CREATE TABLE sales AS SELECT n AS id, n % 9 AS shop, 'n' || n AS name, n / 3.0::float8 AS ratio, n::numeric(12,2) AS price
+             FROM generate_series(1, 900) n; ANALYZE sales",
+    );
+    let asked = asked(&server, "", "id\n1\n");
+    let plan = |sql: &str| asked.ask(&format!("EXPLAIN {sql}")).join("\n");
+    for (sql, reason) in [
+        ("SELECT id FROM bank.sales WHERE length(name) > 2 AND id < 5", "which calls character_length]"),
+        ("SELECT id FROM bank.sales WHERE id % 2 = 0", "which calculates]"),
+        (
+            "SELECT shop, avg(price) FROM bank.sales GROUP BY shop",
+            "groups, since avg(bank.sales.price) may differ there]",
+        ),
+        (
+            "SELECT ratio, count(*) FROM bank.sales GROUP BY ratio",
+            "groups, since those of bank.sales.ratio may differ there]",
+        ),
+        ("SELECT id FROM bank.sales ORDER BY ratio LIMIT 3", "since the order of bank.sales.ratio may differ there]"),
+        ("SELECT id FROM bank.sales ORDER BY id LIMIT 800", "first 800 rows, which may be most of them]"),
+        ("SELECT a.id FROM bank.sales a JOIN bank.sales b ON a.shop = b.shop", "join, of which more rows can come out"),
+    ] {
+        let plan = plan(sql);
+        assert!(plan.contains("here=[") && plan.contains(reason), "{sql}: {plan}");
+    }
+    for sql in [
+        "SELECT shop, count(*), sum(price) FROM bank.sales WHERE name LIKE 'n1%' GROUP BY shop ORDER BY 2 DESC LIMIT 3",
+        "SELECT s.id FROM bank.sales s JOIN files.small f ON s.id = f.id",
+    ] {
+        assert!(!plan(sql).contains("here="), "{sql}: {}", plan(sql));
+    }
+}
+
+#[test]
 fn a_large_table_is_read_in_parts_of_one_snapshot() {
     let Some(server) = Server::start_with(LOGGED) else { return };
     server.sql(
