@@ -148,6 +148,8 @@ pub(crate) struct Relation<C> {
     /// Whether its rows lie in pages, so that parts of it can be read apart.
     pub(crate) is_paged: bool,
     pub(crate) columns: Arc<[C]>,
+    /// How many values each column has, in their order, roughly. Shorter where the source does not say.
+    pub(crate) distinct: Arc<[Option<u64>]>,
 }
 
 impl<C> Relation<C> {

@@ -138,6 +138,7 @@ fn relations(client: &mut Conn, session: &Session, schema: &str) -> Result<Vec<A
             kind: if is_view { TableKind::View } else { TableKind::Table },
             comment,
             row_estimate: cell::<Option<u64>>(&row, 2)?.filter(|_| !is_view),
+            distinct: Arc::default(),
             is_paged: false,
             columns: Arc::default(),
         };

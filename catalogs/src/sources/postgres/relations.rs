@@ -133,7 +133,8 @@ SELECT c.relname::text AS name,
        coalesce(bases.modifier, a.atttypmod) AS modifier,
        greatest(a.attndims, d.typndims)::int4 AS dimensions,
        coalesce(l.collisdeterministic, true) AS is_deterministic,
-       pg_catalog.current_setting('server_encoding') = 'UTF8' AS is_utf8
+       pg_catalog.current_setting('server_encoding') = 'UTF8' AS is_utf8,
+       s.n_distinct::float8 AS distinct
 FROM pg_catalog.pg_class c
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
@@ -142,6 +143,8 @@ LEFT JOIN bases ON bases.oid = a.atttypid
 LEFT JOIN pg_catalog.pg_type b ON b.oid = coalesce(bases.base, a.atttypid)
 LEFT JOIN pg_catalog.pg_type e ON e.oid = b.typelem AND b.typinput = 'pg_catalog.array_in'::pg_catalog.regproc
 LEFT JOIN pg_catalog.pg_collation l ON l.oid = a.attcollation
+LEFT JOIN pg_catalog.pg_stats s ON s.schemaname = n.nspname AND s.tablename = c.relname AND s.attname = a.attname
+    AND s.inherited = (c.relkind = 'p')
 WHERE n.nspname = $1 AND c.relkind IN ('r', 'v', 'm', 'f', 'p')
   AND left(n.nspname, 3) <> 'pg_' AND n.nspname <> 'information_schema'
 ORDER BY c.relname::text COLLATE \"C\", a.attnum";
@@ -150,14 +153,19 @@ fn relations(schema: &str, rows: &[Row]) -> Result<Vec<Arc<Relation>>, postgres:
     let mut relations = Vec::new();
     for group in rows.chunk_by(|a, b| a.try_get::<_, &str>("name").ok() == b.try_get::<_, &str>("name").ok()) {
         let Some(first) = group.first() else { continue };
+        let rows: Option<f64> = first.try_get("rows")?;
         let mut columns = Vec::with_capacity(group.len());
+        let mut distinct = Vec::with_capacity(group.len());
         for row in group {
             if let Some(described) = described(row)? {
                 columns.push(Column::new(&described));
+                // Less than nothing is a share of the rows.
+                let counted: Option<f64> = row.try_get("distinct")?;
+                let counted = counted.and_then(|n| if n < 0.0 { rows.map(|rows| -n * rows) } else { Some(n) });
+                distinct.push(counted.filter(|n| *n >= 1.0).map(|n| n as u64));
             }
         }
         let kind: &str = first.try_get("kind")?;
-        let rows: Option<f64> = first.try_get("rows")?;
         let is_view = matches!(kind, "v" | "m");
         relations.push(Arc::new(Relation {
             schema: schema.to_owned(),
@@ -167,6 +175,7 @@ fn relations(schema: &str, rows: &[Row]) -> Result<Vec<Arc<Relation>>, postgres:
             is_paged: matches!(kind, "r" | "m"),
             row_estimate: rows.filter(|rows| *rows >= 0.0 && kind != "v").map(|rows| rows as u64),
             columns: columns.into(),
+            distinct: distinct.into(),
         }));
     }
     relations.sort_by(|a: &Arc<Relation>, b| a.name.cmp(&b.name));

@@ -1,7 +1,7 @@
 //! A table of a database as DataFusion scans it: which predicates go to the server, and the question that asks.
 
 use std::any::Any;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -155,6 +155,15 @@ impl<R: Remote> Base<R> {
         let width: usize = columns.iter().map(RemoteColumn::width).sum();
         statistics.num_rows = Precision::Inexact(rows);
         statistics.total_byte_size = Precision::Inexact(rows.saturating_mul(width));
+        let known = self.question.relation.iter().flat_map(|table| table.columns.iter().zip(table.distinct.iter()));
+        let known: HashMap<&str, u64> =
+            known.filter_map(|(column, distinct)| Some((column.field().name().as_str(), (*distinct)?))).collect();
+        for (column, statistics) in columns.iter().zip(&mut statistics.column_statistics) {
+            if let Some(distinct) = known.get(column.field().name().as_str()) {
+                statistics.distinct_count =
+                    Precision::Inexact(usize::try_from(*distinct).unwrap_or(usize::MAX).min(rows));
+            }
+        }
         statistics
     }
 }
