@@ -34,10 +34,21 @@ class Embedded:
         with pa.memory_map(self.out) as file:
             return pa.ipc.open_file(file).read_all()
 
+    def drain(self, sql):
+        """Reads an answer without keeping it."""
+        self._ask({"sql": sql, "drain": True})
+
     def peak_memory(self):
         """Peak resident memory in MB."""
+        return self._memory("VmHWM")
+
+    def memory(self):
+        """Resident memory in MB."""
+        return self._memory("VmRSS")
+
+    def _memory(self, name):
         with open(f"/proc/{self.process.pid}/status") as status:
-            return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1024
+            return next(int(line.split()[1]) for line in status if line.startswith(name)) / 1024
 
 
 @contextlib.contextmanager

@@ -53,7 +53,7 @@ pub(crate) struct DeclaredSource {
     pub(crate) source: Arc<dyn Source>,
 }
 
-/// A dataset, and where its tables are: one part of one source, or, for `--table`, one source per table.
+/// A dataset, and where its tables are: one part of one source, or, for `--table`, one part per table.
 #[derive(Debug, Clone)]
 pub(crate) struct DeclaredDataset {
     pub(crate) dataset: Arc<Dataset>,

@@ -13,7 +13,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 use engine::{
-    Catalog, Code, Dataset, Drift, Error, SourceHealth, SourceStatus, TableEntry, TableKind, TableProviderRef, Transfer,
+    Catalog, Code, Dataset, Drift, Error, Expected, SourceHealth, SourceStatus, TableEntry, TableKind, TableProviderRef,
 };
 use futures::future::join_all;
 
@@ -156,7 +156,7 @@ impl Registry {
             source.heard(entries.as_ref().err(), false);
             return Ok((entries?.into(), source.declared.source.listing_lifetime()));
         }
-        // Tables of the command line: each is a source of its own, and its name is known without asking.
+        // Tables of the command line: their names are known without asking.
         let schema = dataset.schemas.first().cloned().unwrap_or_default();
         let named = parts.iter().flat_map(|part| &part.scope.tables).map(|table| TableEntry {
             schema: schema.clone(),
@@ -202,7 +202,7 @@ impl Catalog for Registry {
         Ok(note_kept(push_top(push_aggregates(plan)?)?)?)
     }
 
-    fn transfers(&self, plan: &Arc<dyn ExecutionPlan>) -> Vec<Transfer> {
+    fn transfers(&self, plan: &Arc<dyn ExecutionPlan>) -> Vec<Expected> {
         transfers(plan)
     }
 
@@ -218,7 +218,10 @@ impl Catalog for Registry {
         let mut datasets: HashMap<&str, Vec<String>> = HashMap::new();
         for dataset in self.inner.datasets.iter() {
             for part in self.inner.parts.get(&dataset.id).into_iter().flatten() {
-                datasets.entry(part.source.as_str()).or_default().push(dataset.id.clone());
+                let of_source = datasets.entry(part.source.as_str()).or_default();
+                if of_source.last() != Some(&dataset.id) {
+                    of_source.push(dataset.id.clone());
+                }
             }
         }
         let status = |source: &Registered| {

@@ -16,7 +16,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 
-use crate::{Code, Drift, Error, Transfer};
+use crate::{Code, Drift, Error, Expected};
 
 /// A table that can be scanned.
 pub type TableProviderRef = Arc<dyn TableProvider>;
@@ -236,8 +236,8 @@ pub trait Catalog: Debug + Send + Sync + 'static {
         Ok(plan)
     }
 
-    /// What `plan` is sure to fetch, as the sources estimate it: reads that nothing narrows.
-    fn transfers(&self, plan: &Arc<dyn ExecutionPlan>) -> Vec<Transfer> {
+    /// What `plan` is going to fetch, as the sources estimate it.
+    fn transfers(&self, plan: &Arc<dyn ExecutionPlan>) -> Vec<Expected> {
         let _ = plan;
         Vec::new()
     }

@@ -1,7 +1,7 @@
-//! `sum` and `avg` of integers that are exact: a sum that its type cannot hold is an error, and an average is that of the
-//! exact sum.
+//! `sum` and `avg` of integers, and `sum` of wide decimals, that are exact: a sum that its type cannot hold is an error, and an
+//! average is that of the exact sum.
 //!
-//! DataFusion's own sum wraps, and its average adds doubles. What is not of integers is theirs.
+//! DataFusion's own sum wraps, and its average of integers adds doubles. What is of other types is theirs.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use arrow::array::{
     Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, Decimal128Array, Float64Array, Int64Array,
     PrimitiveArray, UInt64Array,
 };
-use arrow::datatypes::{DataType, Decimal128Type, Field, FieldRef, Int64Type, UInt64Type};
+use arrow::datatypes::{DataType, Decimal128Type, DecimalType, Field, FieldRef, Int64Type, UInt64Type};
 use datafusion::common::types::{
     NativeType, logical_float64, logical_int8, logical_int16, logical_int32, logical_int64, logical_uint8,
     logical_uint16, logical_uint32, logical_uint64,
@@ -31,6 +31,8 @@ use crate::{Code, Error};
 
 /// The type of a sum between its parts. It holds the sum of as many integers as there can be.
 const EXACT: DataType = DataType::Decimal128(38, 0);
+/// A sum has ten digits more than its decimals. Where these are fewer, no number of rows is beyond it.
+const NARROW: u8 = 28;
 
 /// `sum` and `avg`.
 pub(crate) fn all() -> Vec<Arc<AggregateUDF>> {
@@ -79,6 +81,24 @@ impl OfIntegers {
     pub(crate) fn is_sum(&self) -> bool {
         self.figure == Figure::Sum
     }
+
+    /// The type of the values, where they are added here.
+    fn input<'a>(&self, args: &'a AccumulatorArgs) -> Option<&'a DataType> {
+        let input = args.expr_fields.first()?.data_type();
+        match input {
+            DataType::Int64 | DataType::UInt64 | DataType::Decimal128(..) => {
+                Some(input).filter(|one| self.is_ours(one))
+            }
+            _ => None,
+        }
+    }
+
+    fn is_ours(&self, input: &DataType) -> bool {
+        match input {
+            DataType::Decimal128(precision, _) => self.is_sum() && *precision > NARROW,
+            other => other.is_integer(),
+        }
+    }
 }
 
 impl AggregateUDFImpl for OfIntegers {
@@ -100,12 +120,12 @@ impl AggregateUDFImpl for OfIntegers {
 
     fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
         match args.input_fields {
-            [input] if input.data_type().is_integer() && args.is_distinct => {
+            [input] if self.is_ours(input.data_type()) && args.is_distinct => {
                 let name = format_state_name(args.name, "distinct");
                 let value = Field::new_list_field(input.data_type().clone(), true);
                 Ok(vec![Arc::new(Field::new_list(name, value, false))])
             }
-            [input] if input.data_type().is_integer() => Ok(vec![
+            [input] if self.is_ours(input.data_type()) => Ok(vec![
                 Arc::new(Field::new(format_state_name(args.name, "count"), DataType::UInt64, true)),
                 Arc::new(Field::new(format_state_name(args.name, "sum"), EXACT, true)),
             ]),
@@ -114,36 +134,35 @@ impl AggregateUDFImpl for OfIntegers {
     }
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
+        let Some(input) = self.input(&args) else { return self.built_in.accumulator(args) };
         let result = Outcome { figure: self.figure, data_type: args.return_type().clone() };
-        match (input(&args), args.is_distinct) {
-            (Some(DataType::Int64), true) => Ok(Box::new(Distinct::<Int64Type>::new(result))),
-            (Some(DataType::UInt64), true) => Ok(Box::new(Distinct::<UInt64Type>::new(result))),
-            (Some(DataType::Int64 | DataType::UInt64), false) => Ok(Box::new(Whole { result, part: Part::default() })),
-            _ => self.built_in.accumulator(args),
-        }
+        Ok(match (input, args.is_distinct) {
+            (DataType::Int64, true) => Box::new(Distinct::<Int64Type>::new(result, input)),
+            (DataType::UInt64, true) => Box::new(Distinct::<UInt64Type>::new(result, input)),
+            (_, true) => Box::new(Distinct::<Decimal128Type>::new(result, input)),
+            (_, false) => Box::new(Whole { result, part: Part::default() }),
+        })
     }
 
     fn groups_accumulator_supported(&self, args: AccumulatorArgs) -> bool {
-        match input(&args) {
-            Some(DataType::Int64 | DataType::UInt64) => !args.is_distinct,
-            _ => self.built_in.groups_accumulator_supported(args),
+        match self.input(&args) {
+            Some(_) => !args.is_distinct,
+            None => self.built_in.groups_accumulator_supported(args),
         }
     }
 
     fn create_groups_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
-        let result = Outcome { figure: self.figure, data_type: args.return_type().clone() };
-        match input(&args) {
-            Some(DataType::Int64 | DataType::UInt64) => {
-                Ok(Box::new(Groups { result, sums: Vec::new(), counts: Vec::new() }))
-            }
-            _ => self.built_in.create_groups_accumulator(args),
+        if self.input(&args).is_none() {
+            return self.built_in.create_groups_accumulator(args);
         }
+        let result = Outcome { figure: self.figure, data_type: args.return_type().clone() };
+        Ok(Box::new(Groups { result, sums: Vec::new(), counts: Vec::new(), is_beyond: false }))
     }
 
     fn create_sliding_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        match input(&args) {
-            Some(DataType::Int64 | DataType::UInt64) => self.accumulator(args),
-            _ => self.built_in.create_sliding_accumulator(args),
+        match self.input(&args) {
+            Some(_) => self.accumulator(args),
+            None => self.built_in.create_sliding_accumulator(args),
         }
     }
 
@@ -166,10 +185,6 @@ impl AggregateUDFImpl for OfIntegers {
     fn value_from_stats(&self, args: &StatisticsArgs) -> Option<ScalarValue> {
         self.built_in.value_from_stats(args)
     }
-}
-
-fn input<'a>(args: &'a AccumulatorArgs) -> Option<&'a DataType> {
-    args.expr_fields.first().map(|field| field.data_type())
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -196,6 +211,16 @@ impl Outcome {
                 let averages = parts.map(|part| part.map(|part| part.sum as f64 / part.count as f64));
                 Arc::new(averages.collect::<Float64Array>())
             }
+            (Figure::Sum, DataType::Decimal128(precision, scale)) => {
+                let digits = |part: Part| match Decimal128Type::validate_decimal_precision(part.sum, *precision, *scale)
+                {
+                    Ok(()) => Ok(part.sum),
+                    Err(_) => Err(beyond_decimals()),
+                };
+                let sums =
+                    parts.map(|part| part.map(digits).transpose()).collect::<Result<Decimal128Array, Error>>()?;
+                Arc::new(sums.with_precision_and_scale(*precision, *scale)?)
+            }
             (Figure::Sum, DataType::UInt64) => {
                 let sums = parts.map(|part| part.map(|part| u64::try_from(part.sum).map_err(|_| beyond())).transpose());
                 Arc::new(sums.collect::<Result<UInt64Array, Error>>()?)
@@ -213,6 +238,11 @@ fn beyond() -> Error {
         .hint("Add them as decimals: sum(CAST(x AS DECIMAL(38, 0))).")
 }
 
+fn beyond_decimals() -> Error {
+    Error::new(Code::ArithmeticError, "A sum of decimals is beyond the 38 digits that a decimal has.")
+        .hint("Add them with fewer digits behind the point, or as sum(CAST(x AS DOUBLE)).")
+}
+
 /// The sum of some integers, and how many they are.
 #[derive(Debug, Default, Clone, Copy)]
 struct Part {
@@ -228,17 +258,30 @@ impl Part {
                 #[expect(clippy::cast_possible_wrap, reason = "each half has 32 bits")]
                 ((value >> 32) as i64, (value & 0xffff_ffff) as i64)
             }),
+            DataType::Decimal128(..) => {
+                let mut values = values.as_primitive::<Decimal128Type>().iter().flatten();
+                values.try_fold(0_i128, i128::checked_add).ok_or_else(beyond_decimals)?
+            }
             other => return internal_err!("a sum of integers of {other}"),
         };
         Ok(Self { count: (values.len() - values.null_count()) as u64, sum })
     }
 
+    fn plus(self, other: Self) -> Result<Self> {
+        let sum = self.sum.checked_add(other.sum).ok_or_else(beyond_decimals)?;
+        Ok(Self { count: self.count + other.count, sum })
+    }
+
+    fn minus(self, other: Self) -> Result<Self> {
+        let sum = self.sum.checked_sub(other.sum).ok_or_else(beyond_decimals)?;
+        Ok(Self { count: self.count - other.count, sum })
+    }
+
     fn merged(parts: &[ArrayRef]) -> Result<Self> {
         let [counts, sums] = parts else { return internal_err!("a sum of integers in {} parts", parts.len()) };
-        Ok(Self {
-            count: counts.as_primitive::<UInt64Type>().iter().flatten().sum(),
-            sum: sums.as_primitive::<Decimal128Type>().iter().flatten().sum(),
-        })
+        let sum = sums.as_primitive::<Decimal128Type>().iter().flatten().try_fold(0_i128, i128::checked_add);
+        let count = counts.as_primitive::<UInt64Type>().iter().flatten().sum();
+        Ok(Self { count, sum: sum.ok_or_else(beyond_decimals)? })
     }
 }
 
@@ -265,15 +308,13 @@ struct Whole {
 impl Accumulator for Whole {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
         let Some(values) = values.first() else { return internal_err!("a sum of nothing") };
-        let part = Part::of(values)?;
-        self.part = Part { count: self.part.count + part.count, sum: self.part.sum + part.sum };
+        self.part = self.part.plus(Part::of(values)?)?;
         Ok(())
     }
 
     fn retract_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
         let Some(values) = values.first() else { return internal_err!("a sum of nothing") };
-        let part = Part::of(values)?;
-        self.part = Part { count: self.part.count - part.count, sum: self.part.sum - part.sum };
+        self.part = self.part.minus(Part::of(values)?)?;
         Ok(())
     }
 
@@ -282,8 +323,7 @@ impl Accumulator for Whole {
     }
 
     fn merge_batch(&mut self, parts: &[ArrayRef]) -> Result<()> {
-        let part = Part::merged(parts)?;
-        self.part = Part { count: self.part.count + part.count, sum: self.part.sum + part.sum };
+        self.part = self.part.plus(Part::merged(parts)?)?;
         Ok(())
     }
 
@@ -308,8 +348,8 @@ struct Distinct<T: ArrowPrimitiveType> {
 }
 
 impl<T: ArrowPrimitiveType> Distinct<T> {
-    fn new(result: Outcome) -> Self {
-        Self { result, values: GenericDistinctBuffer::new(T::DATA_TYPE) }
+    fn new(result: Outcome, input: &DataType) -> Self {
+        Self { result, values: GenericDistinctBuffer::new(input.clone()) }
     }
 }
 
@@ -331,7 +371,8 @@ where
     }
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
-        let sum = self.values.values.iter().map(|value| value.0.into()).sum();
+        let mut values = self.values.values.iter().map(|value| value.0.into());
+        let sum = values.try_fold(0_i128, i128::checked_add).ok_or_else(beyond_decimals)?;
         let part = Part { count: self.values.values.len() as u64, sum };
         ScalarValue::try_from_array(&self.result.of([part].into_iter())?, 0)
     }
@@ -347,11 +388,16 @@ struct Groups {
     result: Outcome,
     sums: Vec<i128>,
     counts: Vec<u64>,
+    is_beyond: bool,
 }
 
 impl Groups {
     fn emit(&mut self, emit_to: EmitTo) -> (Vec<u64>, Vec<i128>) {
         (emit_to.take_needed(&mut self.counts), emit_to.take_needed(&mut self.sums))
+    }
+
+    fn checked(&self) -> Result<()> {
+        if self.is_beyond { Err(beyond_decimals().into()) } else { Ok(()) }
     }
 
     fn add<T>(&mut self, values: &ArrayRef, groups: &[usize], filter: Option<&BooleanArray>)
@@ -360,7 +406,9 @@ impl Groups {
         T::Native: Into<i128>,
     {
         accumulate(groups, values.as_primitive::<T>(), filter, |group, value| {
-            self.sums[group] += value.into();
+            let (sum, is_beyond) = self.sums[group].overflowing_add(value.into());
+            self.sums[group] = sum;
+            self.is_beyond |= is_beyond;
             self.counts[group] += 1;
         });
     }
@@ -380,9 +428,10 @@ impl GroupsAccumulator for Groups {
         match values.data_type() {
             DataType::Int64 => self.add::<Int64Type>(values, groups, filter),
             DataType::UInt64 => self.add::<UInt64Type>(values, groups, filter),
+            DataType::Decimal128(..) => self.add::<Decimal128Type>(values, groups, filter),
             other => return internal_err!("a sum of integers of {other}"),
         }
-        Ok(())
+        self.checked()
     }
 
     fn merge_batch(&mut self, parts: &[ArrayRef], groups: &[usize], total: usize) -> Result<()> {
@@ -390,8 +439,12 @@ impl GroupsAccumulator for Groups {
         self.sums.resize(total, 0);
         self.counts.resize(total, 0);
         accumulate(groups, counts.as_primitive::<UInt64Type>(), None, |group, count| self.counts[group] += count);
-        accumulate(groups, sums.as_primitive::<Decimal128Type>(), None, |group, sum| self.sums[group] += sum);
-        Ok(())
+        accumulate(groups, sums.as_primitive::<Decimal128Type>(), None, |group, part| {
+            let (sum, is_beyond) = self.sums[group].overflowing_add(part);
+            self.sums[group] = sum;
+            self.is_beyond |= is_beyond;
+        });
+        self.checked()
     }
 
     fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
@@ -408,7 +461,7 @@ impl GroupsAccumulator for Groups {
     fn convert_to_state(&self, values: &[ArrayRef], filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
         let Some(values) = values.first() else { return internal_err!("a sum of nothing") };
         let rows = (0..values.len()).collect::<Vec<_>>();
-        let mut each = Self { result: self.result.clone(), sums: Vec::new(), counts: Vec::new() };
+        let mut each = Self { result: self.result.clone(), sums: Vec::new(), counts: Vec::new(), is_beyond: false };
         each.update_batch(std::slice::from_ref(values), &rows, filter, rows.len())?;
         each.state(EmitTo::All)
     }

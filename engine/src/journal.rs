@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Code, Door, Error, Principal, Query, QueryId, Transfer, Transfers};
+use crate::{Code, Door, Error, JoinFacts, Principal, Query, QueryId, Transfer, Transfers};
 
 /// What kind of answer a query wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,6 +100,8 @@ pub struct Record {
     pub bytes: u64,
     /// What it fetched from databases, by source.
     pub transfers: Vec<Transfer>,
+    /// What its joins made of their inputs, once it is complete.
+    pub joins: Vec<JoinFacts>,
     /// Whether the caller's `max_rows` cut it.
     pub truncated: bool,
     /// How it ended.
@@ -188,6 +190,7 @@ impl Journal {
             rows: 0,
             bytes: 0,
             transfers: Vec::new(),
+            joins: Vec::new(),
             truncated: false,
             outcome: Outcome::Running,
             code: None,
@@ -289,6 +292,11 @@ impl Entry {
             running.record.rows += rows;
             running.record.bytes += bytes;
         });
+    }
+
+    /// The query's joins have ended.
+    pub(crate) fn joined(&self, joins: Vec<JoinFacts>) {
+        self.shared.update(self.id, |running| running.record.joins = joins);
     }
 
     pub(crate) fn truncated(&self) {

@@ -8,6 +8,7 @@ mod optimize;
 mod parse;
 mod plan;
 mod resolve;
+mod spilling;
 mod weights;
 
 pub(crate) use execute::Step;

@@ -119,32 +119,39 @@ impl Stream for QueryStream {
         if self.task.is_none() {
             return Poll::Ready(None);
         }
-        let step = ready!(self.receiver.poll_recv(context));
-        Poll::Ready(match step {
-            Some(Step::Batch(batch)) => {
-                let (rows, bytes) = (batch.num_rows() as u64, batch.get_array_memory_size() as u64);
-                self.summary.rows += rows;
-                self.summary.bytes += bytes;
-                self.entry.sent(rows, bytes);
-                Some(Ok(batch))
-            }
-            Some(Step::Cut) => {
-                self.cut();
-                self.entry.complete();
-                self.end(Outcome::Completed, None);
-                None
-            }
-            Some(Step::End) => {
-                self.entry.complete();
-                self.end(Outcome::Completed, None);
-                None
-            }
-            Some(Step::Failed(error)) => Some(Err(self.fail(error))),
-            None => {
-                let error = Error::new(Code::Internal, "The query ended without its last row.");
-                Some(Err(self.fail(error)))
-            }
-        })
+        loop {
+            let step = ready!(self.receiver.poll_recv(context));
+            return Poll::Ready(match step {
+                Some(Step::Notice(notice)) => {
+                    self.summary.notices.push(notice.to_owned());
+                    continue;
+                }
+                Some(Step::Batch(batch)) => {
+                    let (rows, bytes) = (batch.num_rows() as u64, batch.get_array_memory_size() as u64);
+                    self.summary.rows += rows;
+                    self.summary.bytes += bytes;
+                    self.entry.sent(rows, bytes);
+                    Some(Ok(batch))
+                }
+                Some(Step::Cut) => {
+                    self.cut();
+                    self.entry.complete();
+                    self.end(Outcome::Completed, None);
+                    None
+                }
+                Some(Step::End(joins)) => {
+                    self.entry.joined(joins);
+                    self.entry.complete();
+                    self.end(Outcome::Completed, None);
+                    None
+                }
+                Some(Step::Failed(error)) => Some(Err(self.fail(error))),
+                None => {
+                    let error = Error::new(Code::Internal, "The query ended without its last row.");
+                    Some(Err(self.fail(error)))
+                }
+            });
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a query fetches from databases: known beforehand where the plan is sure of it, counted while it comes, and bounded.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use datafusion::execution::TaskContext;
@@ -12,10 +12,27 @@ use crate::{Code, Error, Limits};
 pub struct Transfer {
     /// The source's id.
     pub source: String,
+    /// Rows, as they were estimated beforehand.
+    pub estimated_rows: Option<u64>,
+    /// Bytes, as they were estimated beforehand.
+    pub estimated_bytes: Option<u64>,
     /// Rows.
     pub rows: u64,
     /// Bytes of Arrow memory.
     pub bytes: u64,
+}
+
+/// What one read of a plan is going to fetch, as its source's statistics let one guess.
+#[derive(Debug, Clone)]
+pub struct Expected {
+    /// The source's id.
+    pub source: String,
+    /// Rows.
+    pub rows: u64,
+    /// Bytes of Arrow memory.
+    pub bytes: u64,
+    /// Whether nothing narrows the read, and nothing above ends it early.
+    pub is_sure: bool,
 }
 
 /// Counts what one query fetches. Scans find it in their task's session configuration.
@@ -32,6 +49,7 @@ pub struct Transfers {
 struct Fetched {
     all: (u64, u64),
     by_source: BTreeMap<String, (u64, u64)>,
+    expected: BTreeMap<String, (u64, u64)>,
 }
 
 impl Transfers {
@@ -64,15 +82,22 @@ impl Transfers {
         })
     }
 
-    /// Refuses a plan that is sure to fetch too much.
+    /// Takes note of what a plan is going to fetch, and refuses one that is sure to fetch too much.
     ///
     /// # Errors
     /// `budget_exceeded`.
-    pub(crate) fn admit(&self, expected: &[Transfer]) -> Result<(), Error> {
-        let sum = |part: fn(&Transfer) -> u64| expected.iter().map(part).fold(0, u64::saturating_add);
-        let all = (sum(|transfer| transfer.rows), sum(|transfer| transfer.bytes));
+    pub(crate) fn admit(&self, expected: &[Expected]) -> Result<(), Error> {
+        let mut fetched = self.fetched();
+        for read in expected {
+            let known = fetched.expected.entry(read.source.clone()).or_default();
+            *known = (known.0.saturating_add(read.rows), known.1.saturating_add(read.bytes));
+        }
+        drop(fetched);
+        let sure = || expected.iter().filter(|read| read.is_sure);
+        let sum = |part: fn(&Expected) -> u64| sure().map(part).fold(0, u64::saturating_add);
+        let all = (sum(|read| read.rows), sum(|read| read.bytes));
         self.check(all, |tells| {
-            let most = expected.iter().max_by_key(|transfer| transfer.bytes).map_or("", |transfer| &transfer.source);
+            let most = sure().max_by_key(|read| read.bytes).map_or("", |read| &read.source);
             match tells {
                 true => format!("The query would fetch about {} rows, most from source \"{most}\"", all.0),
                 false => format!("The query would fetch too much, most from source \"{most}\""),
@@ -82,12 +107,20 @@ impl Transfers {
 
     /// What has come so far, by source.
     pub(crate) fn so_far(&self) -> Vec<Transfer> {
-        let of = |(source, (rows, bytes)): (&String, &(u64, u64))| Transfer {
-            source: source.clone(),
-            rows: *rows,
-            bytes: *bytes,
+        let fetched = self.fetched();
+        let sources: BTreeSet<&String> = fetched.by_source.keys().chain(fetched.expected.keys()).collect();
+        let of = |source: &String| {
+            let (rows, bytes) = fetched.by_source.get(source).copied().unwrap_or_default();
+            let expected = fetched.expected.get(source);
+            Transfer {
+                source: source.clone(),
+                estimated_rows: expected.map(|expected| expected.0),
+                estimated_bytes: expected.map(|expected| expected.1),
+                rows,
+                bytes,
+            }
         };
-        self.fetched().by_source.iter().map(of).collect()
+        sources.into_iter().map(of).collect()
     }
 
     fn check(&self, (rows, bytes): (u64, u64), sentence: impl FnOnce(bool) -> String) -> Result<(), Error> {
@@ -114,7 +147,8 @@ mod tests {
     #[test]
     fn what_a_policy_hides_is_not_told() {
         let limits = Limits { max_source_rows: Some(100), ..Limits::default() };
-        let expected = [Transfer { source: "bank".to_owned(), rows: 4321, bytes: 9 }];
+        let read = Expected { source: "bank".to_owned(), rows: 4321, bytes: 9, is_sure: true };
+        let expected = [read.clone(), Expected { rows: 7, is_sure: false, ..read }];
         for tells in [true, false] {
             let transfers = Transfers::new(&limits, tells);
             let refused = transfers.admit(&expected).unwrap_err();
@@ -122,7 +156,12 @@ mod tests {
             transfers.count("bank", 100, 9).unwrap();
             let stopped = transfers.count("bank", 21, 9).unwrap_err();
             assert_eq!(stopped.message().contains("121"), tells, "{stopped}");
-            assert_eq!(transfers.so_far(), [Transfer { source: "bank".to_owned(), rows: 121, bytes: 18 }]);
+            let (estimated_rows, estimated_bytes) = (Some(4328), Some(18));
+            let source = "bank".to_owned();
+            assert_eq!(
+                transfers.so_far(),
+                [Transfer { source, estimated_rows, estimated_bytes, rows: 121, bytes: 18 }]
+            );
         }
     }
 

@@ -1,6 +1,7 @@
 //! The engine in process, for the peers' benches: questions come in as lines of JSON, times go out as lines of JSON.
 //!
-//! A question is `{"sql": "..", "out": "file.arrow"}`; `out` is optional and gets the rows. Arguments are tables as
+//! A question is `{"sql": "..", "out": "file.arrow"}`; `out` is optional and gets the rows. They are kept until all are there,
+//! as a caller would who wants a table; with `"drain": true` each batch is dropped as it comes. Arguments are tables as
 //! `NAME=WHERE`, as the flag `--table` takes them, or a home folder.
 
 use std::fs::File;
@@ -46,6 +47,10 @@ async fn ask(composition: &Composition, question: &Value) -> Result<Value> {
     let began = Instant::now();
     let stream = composition.engine.query(&composition.principal, Query::new(sql)).await?;
     let schema = stream.schema();
+    if question["drain"] == true {
+        let rows = stream.try_fold(0, async |rows, batch| Ok(rows + batch.num_rows())).await?;
+        return Ok(json!({ "seconds": began.elapsed().as_secs_f64(), "rows": rows }));
+    }
     let batches: Vec<RecordBatch> = stream.try_collect().await?;
     let seconds = began.elapsed().as_secs_f64();
     if let Some(path) = question["out"].as_str() {

@@ -1,5 +1,6 @@
 //! `--table name=where`: one table from a file, a folder, a pattern or a URL, without any configuration.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,33 +11,21 @@ use url::Url;
 
 use super::problem::{Fault, Problems};
 use super::{DeclaredDataset, DeclaredPart, DeclaredSource, Home, LOCAL, Settings};
-use crate::source::DEFAULT_SCHEMA;
-use crate::source::{Connect, Scope, ScopedTable, SourceKind};
+use crate::source::{Connect, DEFAULT_SCHEMA, Scope, ScopedTable, SourceKind};
 use crate::sources;
 
 /// The home of `--table` flags.
 pub(crate) fn home_of<'a>(tables: impl Iterator<Item = (&'a str, &'a str)>) -> Result<Home, Problems> {
     let mut problems = Problems::default();
-    let mut sources: Vec<DeclaredSource> = Vec::new();
-    let mut parts: Vec<DeclaredPart> = Vec::new();
+    let mut flags = Flags::default();
     for (name, place) in tables {
-        let flag = format!("--table {name}");
-        let id = format!("{LOCAL}.{name}");
         if name.is_empty() {
             problems.add("--table", "", Fault::Rejected("write name=path-or-url".to_owned()));
-        } else if sources.iter().any(|source| source.id == id) {
-            let fault = Fault::Duplicate { id: name.to_owned(), other: "another --table".to_owned() };
-            problems.add(&flag, "", fault);
-        } else {
-            match table(name, place, id) {
-                Ok((source, part)) => {
-                    sources.push(source);
-                    parts.push(part);
-                }
-                Err(fault) => problems.add(&flag, "", fault),
-            }
+        } else if let Err(fault) = flags.add(name, place) {
+            problems.add(&format!("--table {name}"), "", fault);
         }
     }
+    let Flags { sources, parts, .. } = flags;
     if !problems.is_empty() {
         return Err(problems);
     }
@@ -62,26 +51,57 @@ pub(crate) fn home_of<'a>(tables: impl Iterator<Item = (&'a str, &'a str)>) -> R
     Ok(Home { settings, policies: Policies::default(), sources, datasets, notes: Vec::new() })
 }
 
-fn table(name: &str, place: &str, id: String) -> Result<(DeclaredSource, DeclaredPart), Fault> {
-    let (kind, options, scope) = match Url::parse(place) {
-        Ok(url) if place.contains("://") && url.scheme() == "file" => {
-            let path = url.to_file_path().map_err(|()| Fault::Rejected("the URL names no file".to_owned()))?;
-            of_path(name, &path.to_string_lossy())?
+/// What the flags so far have said. Tables of one place are of one source: connections are shared, and joins are made there.
+#[derive(Default)]
+struct Flags {
+    names: HashSet<String>,
+    /// Kind, options, and id of each source.
+    places: Vec<(&'static str, serde_json::Value, String)>,
+    sources: Vec<DeclaredSource>,
+    parts: Vec<DeclaredPart>,
+}
+
+impl Flags {
+    fn add(&mut self, name: &str, place: &str) -> Result<(), Fault> {
+        if !self.names.insert(name.to_owned()) {
+            return Err(Fault::Duplicate { id: name.to_owned(), other: "another --table".to_owned() });
         }
-        _ if sources::files::is_stored(place) => of_store(name, place)?,
-        Ok(url) if place.contains("://") && recognized_by(url.scheme()).is_some_and(|kind| kind.is_one_file()) => {
-            of_file_url(name, &url)?
-        }
-        Ok(url) if place.contains("://") => of_url(name, url)?,
-        _ => of_path(name, place)?,
-    };
-    let connect = Connect { id: id.clone(), options, root: PathBuf::from(".") };
-    let source = kind.connect(connect).map_err(|error| Fault::Rejected(error.message().to_owned()))?;
-    let source = DeclaredSource { id: id.clone(), kind, description: String::new(), is_enabled: true, source };
-    Ok((source, DeclaredPart { source: id, scope }))
+        let (kind, options, scope) = recognized(name, place)?;
+        let known = self.places.iter().find(|known| known.0 == kind.name() && known.1 == options);
+        let source = match known {
+            Some((_, _, id)) => id.clone(),
+            None => {
+                let id = format!("{LOCAL}.{name}");
+                let connect = Connect { id: id.clone(), options: options.clone(), root: PathBuf::from(".") };
+                let source = kind.connect(connect).map_err(|error| Fault::Rejected(error.message().to_owned()))?;
+                let description = String::new();
+                self.sources.push(DeclaredSource { id: id.clone(), kind, description, is_enabled: true, source });
+                self.places.push((kind.name(), options, id.clone()));
+                id
+            }
+        };
+        self.parts.push(DeclaredPart { source, scope });
+        Ok(())
+    }
 }
 
 type Recognized = (&'static dyn SourceKind, serde_json::Value, Scope);
+
+/// What a flag means.
+fn recognized(name: &str, place: &str) -> Result<Recognized, Fault> {
+    match Url::parse(place) {
+        Ok(url) if place.contains("://") && url.scheme() == "file" => {
+            let path = url.to_file_path().map_err(|()| Fault::Rejected("the URL names no file".to_owned()))?;
+            of_path(name, &path.to_string_lossy())
+        }
+        _ if sources::files::is_stored(place) => of_store(name, place),
+        Ok(url) if place.contains("://") && recognized_by(url.scheme()).is_some_and(|kind| kind.is_one_file()) => {
+            of_file_url(name, &url)
+        }
+        Ok(url) if place.contains("://") => of_url(name, url),
+        _ => of_path(name, place),
+    }
+}
 
 /// A database's URL. `table` and `schema` of its query are ours and are taken out.
 fn of_url(name: &str, mut url: Url) -> Result<Recognized, Fault> {

@@ -19,26 +19,24 @@ mod session;
 mod tls;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::datatypes::{DataType, FieldRef};
-use async_trait::async_trait;
 use datafusion::common::ScalarValue;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::Operator;
 use datafusion::physical_plan::metrics::BaselineMetrics;
-use engine::{Deadline, Error, TableEntry, TableProviderRef};
-use tokio::sync::Mutex;
+use engine::{Deadline, Error};
 
-use crate::source::ScopedTable;
-use crate::sources::remote::thread::{self, Rows};
-use crate::sources::remote::{self, Call, Order, Remote, RemoteTable};
-use crate::{Connect, Scope, Source, SourceKind};
+use crate::sources::remote::thread::Rows;
+use crate::sources::remote::{self, Call, Database, Listings, Order, Remote};
+use crate::{Connect, Source, SourceKind};
 use columns::Column;
 use failure::Place;
 use options::Settings;
 use pool::{Lease, Pool};
 use reader::Scan;
-use relations::{LISTING_TIMEOUT, Listing, Listings, Relation};
+use relations::Relation;
 use session::Session;
 
 /// The kind `mysql`.
@@ -69,10 +67,7 @@ impl SourceKind for Mysql {
     fn connect(&self, connect: Connect) -> Result<Arc<dyn Source>, Error> {
         let settings = Settings::parse(&connect.options, &connect.root)?;
         let place = Place { id: connect.id, location: settings.location() };
-        Ok(Arc::new(Database {
-            server: Arc::new(Server { pool: Arc::new(Pool::new(settings, place)), listings: Arc::default() }),
-            listing: Mutex::new(()),
-        }))
+        Ok(Arc::new(Database::new(Server { pool: Arc::new(Pool::new(settings, place)), listings: Arc::default() })))
     }
 }
 
@@ -83,7 +78,7 @@ type Question = remote::Question<Server>;
 #[derive(Debug)]
 struct Server {
     pool: Arc<Pool>,
-    listings: Arc<Listings>,
+    listings: Arc<Listings<Column>>,
 }
 
 impl Remote for Server {
@@ -163,155 +158,48 @@ impl Remote for Server {
     }
 }
 
-/// One database.
-#[derive(Debug)]
-struct Database {
-    server: Arc<Server>,
-    /// Held while a schema is read, so that many who ask at once ask once.
-    listing: Mutex<()>,
-}
-
-#[async_trait]
-impl Source for Database {
-    fn location(&self) -> String {
-        self.server.pool.place().location.clone()
+impl remote::Server for Server {
+    fn location(&self) -> &str {
+        &self.pool.place().location
     }
 
-    fn default_schema(&self) -> &str {
-        &self.server.pool.settings().database
+    fn named(&self) -> (&str, Option<&str>) {
+        let settings = self.pool.settings();
+        (&settings.database, settings.table.as_deref())
     }
 
-    async fn tables(&self, scope: &Scope) -> Result<Vec<TableEntry>, Error> {
-        let (schemas, chosen) = self.chosen(scope);
-        let mut entries = Vec::new();
-        if chosen.is_empty() {
-            for schema in &schemas {
-                entries.extend(self.listing(schema).await?.relations().iter().map(|relation| relation.entry()));
-            }
-            return Ok(entries);
-        }
-        for table in &chosen {
-            if let Some(relation) = self.find(&schemas, table).await? {
-                let schema = self.shown_schema(&schemas, &relation);
-                entries.push(TableEntry { schema, name: table.name.clone(), ..relation.entry() });
-            }
-        }
-        let rank = |entry: &TableEntry| schemas.iter().position(|schema| *schema == entry.schema);
-        entries.sort_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| a.name.cmp(&b.name)));
-        Ok(entries)
+    fn connect_timeout(&self) -> Duration {
+        self.pool.settings().connect_timeout
     }
 
-    async fn open(&self, scope: &Scope, schema: &str, table: &str) -> Result<Option<TableProviderRef>, Error> {
-        let (schemas, chosen) = self.chosen(scope);
-        let relation = if chosen.is_empty() {
-            if !schemas.iter().any(|known| known == schema) {
-                return Ok(None);
-            }
-            self.relation(schema, table).await?
-        } else {
-            let Some(named) = chosen.iter().find(|named| named.name == table) else { return Ok(None) };
-            let found = self.find(&schemas, named).await?;
-            found.filter(|relation| relation.schema == schema || self.shown_schema(&schemas, relation) == schema)
+    fn listings(&self) -> &Listings<Column> {
+        &self.listings
+    }
+
+    fn relations(&self, schema: &str) -> Result<Vec<Arc<Relation>>, Error> {
+        let relations = match relations::read(&self.pool, schema) {
+            Err(failure) if failure.is_loss => relations::read(&self.pool, schema),
+            result => result,
         };
-        Ok(relation
-            .map(|relation| -> TableProviderRef { Arc::new(RemoteTable::new(relation, Arc::clone(&self.server))) }))
+        relations.map_err(|failure| failure.error)
     }
 
-    async fn test(&self) -> Result<(), Error> {
-        let pool = Arc::clone(&self.server.pool);
-        let timeout = pool.settings().connect_timeout;
-        thread::ask(&self.server.pool.place().id, timeout * 2, move |_| {
-            let session = Session { name: "weft".to_owned(), statement_timeout: Some(timeout), deadline: None };
-            pool.begin(&session).map(Lease::finish).map_err(|failure| failure.error)
-        })
-        .await
+    fn greet(&self) -> Result<(), Error> {
+        let timeout = self.pool.settings().connect_timeout;
+        let session = Session { name: "weft".to_owned(), statement_timeout: Some(timeout), deadline: None };
+        self.pool.begin(&session).map(Lease::finish).map_err(|failure| failure.error)
     }
 
-    fn forget(&self) {
-        self.server.listings.forget();
+    fn unquoted(part: &str) -> &str {
+        let between = |quote| part.strip_prefix(quote).and_then(|part| part.strip_suffix(quote));
+        between('`').or_else(|| between('"')).unwrap_or(part)
     }
 
     fn outage(&self) -> Option<String> {
-        self.server.pool.outage()
+        self.pool.outage()
     }
 
-    fn pool(&self) -> Option<(u32, u32, u32)> {
-        Some(self.server.pool.counts())
+    fn connections(&self) -> (u32, u32, u32) {
+        self.pool.counts()
     }
-}
-
-impl Database {
-    /// The schemas and tables that `scope` means, with what the source's own options say where it is silent.
-    fn chosen(&self, scope: &Scope) -> (Vec<String>, Vec<ScopedTable>) {
-        let settings = self.server.pool.settings();
-        let schemas = if scope.schemas.is_empty() { vec![settings.database.clone()] } else { scope.schemas.clone() };
-        let tables = match &settings.table {
-            Some(table) if scope.tables.is_empty() => vec![ScopedTable { name: table.clone(), at: None }],
-            _ => scope.tables.clone(),
-        };
-        (schemas, tables)
-    }
-
-    /// The schema under which a chosen table is listed: its own if the scope has it, else the default one.
-    fn shown_schema(&self, schemas: &[String], relation: &Relation) -> String {
-        let own = schemas.iter().find(|schema| **schema == relation.schema);
-        own.or(schemas.first()).unwrap_or(&relation.schema).clone()
-    }
-
-    /// A chosen table: by its name in one of the schemas, else as `schema.table`.
-    async fn find(&self, schemas: &[String], chosen: &ScopedTable) -> Result<Option<Arc<Relation>>, Error> {
-        let at = chosen.at.as_ref().unwrap_or(&chosen.name);
-        for schema in schemas {
-            if let Some(relation) = self.relation(schema, at).await? {
-                return Ok(Some(relation));
-            }
-        }
-        match at.split_once('.') {
-            Some((schema, table)) => self.relation(unquoted(schema), unquoted(table)).await,
-            None => Ok(None),
-        }
-    }
-
-    async fn relation(&self, schema: &str, table: &str) -> Result<Option<Arc<Relation>>, Error> {
-        let listing = self.listing(schema).await?;
-        match listing.relation(table) {
-            None if listing.may_lack() => {
-                let listing = self.read_listing(schema, |known| !known.may_lack()).await?;
-                Ok(listing.relation(table).cloned())
-            }
-            found => Ok(found.cloned()),
-        }
-    }
-
-    async fn listing(&self, schema: &str) -> Result<Listing, Error> {
-        match self.server.listings.get(schema) {
-            Some(listing) => Ok(listing),
-            None => self.read_listing(schema, |_| true).await,
-        }
-    }
-
-    /// Reads a schema, unless somebody else just did and it `serves`.
-    async fn read_listing(&self, schema: &str, serves: impl Fn(&Listing) -> bool + Send) -> Result<Listing, Error> {
-        let _one_at_a_time = self.listing.lock().await;
-        if let Some(listing) = self.server.listings.get(schema).filter(serves) {
-            return Ok(listing);
-        }
-        let (pool, listings, schema) =
-            (Arc::clone(&self.server.pool), Arc::clone(&self.server.listings), schema.to_owned());
-        let patience = self.server.pool.settings().connect_timeout * 2 + LISTING_TIMEOUT;
-        thread::ask(&self.server.pool.place().id, patience, move |_| {
-            let listing = match listings.read(&pool, &schema) {
-                Err(failure) if failure.is_loss => listings.read(&pool, &schema),
-                result => result,
-            };
-            listing.map_err(|failure| failure.error)
-        })
-        .await
-    }
-}
-
-/// A part of a qualified name, which may be quoted as in SQL.
-fn unquoted(part: &str) -> &str {
-    let between = |quote| part.strip_prefix(quote).and_then(|part| part.strip_suffix(quote));
-    between('`').or_else(|| between('"')).unwrap_or(part)
 }

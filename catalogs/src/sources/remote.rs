@@ -4,9 +4,11 @@
 //! back ([`Remote`]); what is asked, and when, is decided here, once for all of them.
 
 mod breaker;
+mod database;
 mod grouping;
 mod kept;
 mod keys;
+mod listings;
 pub(crate) mod options;
 mod predicate;
 mod question;
@@ -22,15 +24,18 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, FieldRef};
-use datafusion::common::ScalarValue;
+use datafusion::common::stats::Precision;
+use datafusion::common::{ColumnStatistics, ScalarValue};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::Operator;
 use datafusion::physical_plan::metrics::BaselineMetrics;
 use engine::{TableEntry, TableKind};
 
 pub(crate) use breaker::Breaker;
+pub(crate) use database::{Database, LISTING_TIMEOUT, Server};
 pub(crate) use grouping::{Call, push_aggregates};
 pub(crate) use kept::note_kept;
+pub(crate) use listings::Listings;
 pub(crate) use predicate::sql as predicate;
 pub(crate) use question::Question;
 pub(crate) use table::RemoteTable;
@@ -148,8 +153,30 @@ pub(crate) struct Relation<C> {
     /// Whether its rows lie in pages, so that parts of it can be read apart.
     pub(crate) is_paged: bool,
     pub(crate) columns: Arc<[C]>,
-    /// How many values each column has, in their order, roughly. Shorter where the source does not say.
-    pub(crate) distinct: Arc<[Option<u64>]>,
+    /// What the values of each column are, in the order of columns. Shorter where the source does not say.
+    pub(crate) values: Arc<[Values]>,
+}
+
+/// What a database knows of the values of a column, roughly: enough to guess by, never to answer from.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Values {
+    pub(crate) distinct: Option<u64>,
+    /// The share of rows that have none.
+    pub(crate) nulls: Option<f64>,
+}
+
+impl Values {
+    /// What they are among `rows` rows.
+    fn statistics(&self, rows: usize) -> ColumnStatistics {
+        let mut statistics = ColumnStatistics::new_unknown();
+        if let Some(distinct) = self.distinct {
+            statistics.distinct_count = Precision::Inexact(usize::try_from(distinct).unwrap_or(usize::MAX).min(rows));
+        }
+        if let Some(nulls) = self.nulls {
+            statistics.null_count = Precision::Inexact((nulls * rows as f64) as usize);
+        }
+        statistics
+    }
 }
 
 impl<C> Relation<C> {

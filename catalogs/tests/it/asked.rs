@@ -12,8 +12,8 @@ use crate::folder::Folder;
 
 /// An engine over a database as dataset `bank`, and over `small.csv` as dataset `files`.
 pub(crate) struct Asked {
-    engine: Engine,
-    runtime: Runtime,
+    pub(crate) engine: Engine,
+    pub(crate) runtime: Runtime,
     _folder: Folder,
 }
 

@@ -4,6 +4,8 @@
 mod server;
 
 use std::error::Error as _;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -310,6 +312,27 @@ async fn rights_are_told_apart_and_credentials_are_not_told() {
         let said = format!("{} {source:?} {}", whole(&error), source.location());
         assert!(!secrets.iter().any(|secret| said.contains(secret)), "{said}");
     }
+}
+
+#[tokio::test]
+async fn a_clock_that_is_too_far_off_is_named() {
+    let Some(server) = Server::s3() else { return };
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        let body = "<Error><Code>RequestTimeTooSkewed</Code><Message>too large</Message></Error>";
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut head = BufReader::new(&stream).lines();
+            while head.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
+            let head = format!("HTTP/1.1 403 Forbidden\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+            stream.write_all(format!("{head}{body}").as_bytes()).unwrap();
+        }
+    });
+    let options = set(server.options("reader", "s3://lake/d"), "endpoint", json!(endpoint));
+    let error = failure(&source("csv", &server, options)).await;
+    assert_eq!(error.code(), Code::SourceRejected, "{}", whole(&error));
+    assert!(error.message().contains("finds the clock of this machine"), "{}", whole(&error));
 }
 
 #[tokio::test]

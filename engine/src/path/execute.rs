@@ -14,6 +14,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::optimize::Optimized;
+use super::spilling;
+use crate::joins::{JoinFacts, joins};
 use crate::journal::Entry;
 use crate::stream::{self, QueryStream};
 use crate::{Code, Error, Limits};
@@ -30,10 +32,12 @@ pub(super) struct Bounds {
 pub(crate) enum Step {
     /// Rows.
     Batch(RecordBatch),
+    /// What a reader should know.
+    Notice(&'static str),
     /// The caller's `max_rows` cut the rest.
     Cut,
-    /// The last row has gone.
-    End,
+    /// The last row has gone, after these joins.
+    End(Vec<JoinFacts>),
     /// Why there is no more.
     Failed(Error),
 }
@@ -77,10 +81,21 @@ struct Cut {
 }
 
 async fn drive(optimized: Optimized, cut: Cut, sender: mpsc::Sender<Step>) -> Result<(), Error> {
-    let Optimized { physical, task, schema, permit, .. } = optimized;
-    let mut batches = execute_stream(Arc::clone(&physical), task)?;
+    let Optimized { mut physical, task, schema, permit, second, .. } = optimized;
+    let mut batches = execute_stream(Arc::clone(&physical), Arc::clone(&task))?;
+    let mut first = batches.next().await;
+    if matches!(&first, Some(Err(error)) if second.helps(&physical, error)) {
+        drop((first, batches, physical));
+        physical = second.physical(&task).await?;
+        batches = execute_stream(Arc::clone(&physical), task)?;
+        first = batches.next().await;
+        if sender.send(Step::Notice(spilling::NOTICE)).await.is_err() {
+            return Ok(());
+        }
+    }
     let mut rows = 0;
-    let mut last = Step::End;
+    let mut is_cut_short = false;
+    let mut batches = futures::stream::iter(first).chain(batches);
     while let Some(batch) = batches.next().await {
         let batch = stream::plain_batch(batch?, &schema)?;
         if batch.num_rows() == 0 {
@@ -96,10 +111,11 @@ async fn drive(optimized: Optimized, cut: Cut, sender: mpsc::Sender<Step>) -> Re
             return Ok(());
         }
         if is_cut {
-            last = Step::Cut;
+            is_cut_short = true;
             break;
         }
     }
+    let last = if is_cut_short { Step::Cut } else { Step::End(joins(&physical)) };
     drop((batches, physical, permit));
     let _ = sender.send(last).await;
     Ok(())

@@ -14,6 +14,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::batch_rows::batch_rows;
 use super::govern::Governed;
+use super::spilling::SecondPlan;
 use crate::journal::{Entry, Kind};
 use crate::policy::verify_physical;
 use crate::share::share_equal_parts;
@@ -26,6 +27,8 @@ pub(super) struct Optimized {
     pub(super) schema: SchemaRef,
     pub(super) datasets: Vec<String>,
     pub(super) permit: Option<OwnedSemaphorePermit>,
+    /// For the case that memory does not suffice.
+    pub(super) second: SecondPlan,
 }
 
 impl Governed {
@@ -59,7 +62,9 @@ impl Governed {
             config = config.with_batch_size(rows);
         }
         let task = engine.inner.sessions.task(&self.state, config, entry.id().to_string(), deadline.into_std());
-        Ok(Optimized { physical, task, schema: self.schema(), datasets: self.datasets(), permit })
+        let (schema, datasets) = (self.schema(), self.datasets());
+        let second = SecondPlan { state: self.state, logical, reads };
+        Ok(Optimized { physical, task, schema, datasets, permit, second })
     }
 }
 

@@ -4,15 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::{
-    ArrayRef, BooleanArray, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt64Array,
+    ArrayRef, BooleanArray, Float64Array, ListArray, RecordBatch, StringArray, StructArray, TimestampMicrosecondArray,
+    UInt64Array,
 };
-use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
+use arrow::buffer::{NullBuffer, OffsetBuffer};
+use arrow::datatypes::{DataType, Field, Fields, Schema, TimeUnit};
 use async_trait::async_trait;
 
 use super::datasets::{text_list, text_lists};
 use super::{Asked, SystemTable};
 use crate::journal::Record;
-use crate::{Code, Error};
+use crate::{Code, Error, JoinFacts, Transfer};
 
 #[derive(Debug)]
 pub(super) struct Queries;
@@ -43,6 +45,8 @@ impl SystemTable for Queries {
             Field::new("bytes", DataType::UInt64, false),
             Field::new("source_rows", DataType::UInt64, true),
             Field::new("source_bytes", DataType::UInt64, true),
+            Field::new("transfers", list_of(transfer_fields()), true),
+            Field::new("joins", list_of(join_fields()), true),
             Field::new("truncated", DataType::Boolean, false),
             Field::new("outcome", DataType::Utf8, false),
             Field::new("code", DataType::Utf8, true),
@@ -85,6 +89,8 @@ impl SystemTable for Queries {
             number(|record| record.bytes),
             fetched(Record::source_rows),
             fetched(Record::source_bytes),
+            transfers(&records, is_admin)?,
+            joins(&records, is_admin)?,
             Arc::new(records.iter().map(|record| Some(record.truncated)).collect::<BooleanArray>()),
             text(|record| record.outcome.as_str()),
             optional(|record| record.code.map(Code::as_str)),
@@ -92,4 +98,69 @@ impl SystemTable for Queries {
         ];
         Ok(RecordBatch::try_new(Arc::new(self.schema()), columns)?)
     }
+}
+
+fn list_of(fields: Fields) -> DataType {
+    DataType::List(Arc::new(Field::new("item", DataType::Struct(fields), false)))
+}
+
+/// A column of lists of `fields`, whose values stand one behind the other in `columns`. NULL where nobody may see them.
+fn lists(
+    fields: Fields,
+    lengths: impl Iterator<Item = usize>,
+    columns: Vec<ArrayRef>,
+    is_shown: bool,
+) -> Result<ArrayRef, Error> {
+    let lengths: Vec<usize> = lengths.collect();
+    let shown = (!is_shown).then(|| NullBuffer::new_null(lengths.len()));
+    let item = Arc::new(Field::new("item", DataType::Struct(fields.clone()), false));
+    let values = Arc::new(StructArray::try_new(fields, columns, None)?);
+    Ok(Arc::new(ListArray::try_new(item, OffsetBuffer::from_lengths(lengths), values, shown)?))
+}
+
+fn transfer_fields() -> Fields {
+    Fields::from(vec![
+        Field::new("source", DataType::Utf8, false),
+        Field::new("estimated_rows", DataType::UInt64, true),
+        Field::new("estimated_bytes", DataType::UInt64, true),
+        Field::new("rows", DataType::UInt64, false),
+        Field::new("bytes", DataType::UInt64, false),
+    ])
+}
+
+fn transfers(records: &[Record], is_shown: bool) -> Result<ArrayRef, Error> {
+    let all = || records.iter().flat_map(|record| &record.transfers);
+    let optional =
+        |number: fn(&Transfer) -> Option<u64>| -> ArrayRef { Arc::new(all().map(number).collect::<UInt64Array>()) };
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(all().map(|transfer| Some(&transfer.source)).collect::<StringArray>()),
+        optional(|transfer| transfer.estimated_rows),
+        optional(|transfer| transfer.estimated_bytes),
+        optional(|transfer| Some(transfer.rows)),
+        optional(|transfer| Some(transfer.bytes)),
+    ];
+    lists(transfer_fields(), records.iter().map(|record| record.transfers.len()), columns, is_shown)
+}
+
+fn join_fields() -> Fields {
+    Fields::from(vec![
+        Field::new("keys", DataType::Utf8, false),
+        Field::new("left_rows", DataType::UInt64, false),
+        Field::new("right_rows", DataType::UInt64, false),
+        Field::new("rows", DataType::UInt64, false),
+    ])
+}
+
+fn joins(records: &[Record], is_shown: bool) -> Result<ArrayRef, Error> {
+    let all = || records.iter().flat_map(|record| &record.joins);
+    let number = |number: fn(&JoinFacts) -> u64| -> ArrayRef {
+        Arc::new(all().map(|join| Some(number(join))).collect::<UInt64Array>())
+    };
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(all().map(|join| Some(&join.keys)).collect::<StringArray>()),
+        number(|join| join.left_rows),
+        number(|join| join.right_rows),
+        number(|join| join.rows),
+    ];
+    lists(join_fields(), records.iter().map(|record| record.joins.len()), columns, is_shown)
 }

@@ -99,3 +99,21 @@ async fn show_tables_and_describe_answer() {
     let columns = rows(&engine, &Principal::local(), "DESCRIBE panel.people").await;
     assert_eq!(columns.first().map(String::as_str), Some("id|BIGINT|false"));
 }
+
+#[tokio::test]
+async fn a_filter_stays_on_the_table_that_it_is_of_where_the_other_has_a_column_of_that_name() {
+    let left = "(VALUES (1, ''), (2, 'x')) a(id, t)";
+    let right = "(VALUES (1, 'b', 2), (2, '', 0)) b(id, t, s)";
+    for join in ["JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN"] {
+        let sql =
+            format!("SELECT b.t, b.s FROM {left} {join} {right} ON a.id = b.id WHERE length(a.t) < 1 AND b.s + 1 <> 2");
+        assert_eq!(rows(&engine(), &Principal::local(), &sql).await, ["b|2"], "{join}");
+    }
+}
+
+#[tokio::test]
+async fn conditions_of_several_aggregates_may_share_a_part_that_is_never_null() {
+    let sql = "SELECT sum(n) FILTER (WHERE b IS NOT TRUE OR n BETWEEN 2 AND 3), min(n) FILTER (WHERE b IS NOT TRUE) \
+               FROM (VALUES (1, true), (2, false), (3, true)) t(n, b)";
+    assert_eq!(rows(&engine(), &Principal::local(), sql).await, ["5|2"]);
+}

@@ -135,3 +135,27 @@ async fn sums_and_averages_of_integers_are_exact_or_an_error() {
         assert_eq!(code(&engine(), &sql).await, Code::ArithmeticError, "{sql}");
     }
 }
+
+#[tokio::test]
+async fn a_sum_of_decimals_is_exact_or_an_error() {
+    let widest = "9".repeat(28) + "." + &"9".repeat(10);
+    let of = |values: [&str; 3]| {
+        let rows = values.map(|value| format!("(1, CAST('{value}' AS DECIMAL(38, 10)))"));
+        format!("FROM (VALUES {}) t(k, n)", rows.join(", "))
+    };
+    let (whole, beyond) = (of([&widest, "0.0000000001", "-2"]), of([&widest, "5", "-2.5"]));
+    let exact = format!("{}8.0000000000", "9".repeat(27));
+    for figure in ["sum(n)", "sum(DISTINCT n)"] {
+        answers(&[(&format!("SELECT {figure} {whole}"), &exact)]).await;
+    }
+    answers(&[(&format!("SELECT k, sum(n) {whole} GROUP BY k"), &format!("1|{exact}"))]).await;
+    for sql in [
+        format!("SELECT sum(n) {beyond}"),
+        format!("SELECT sum(DISTINCT n) {beyond}"),
+        format!("SELECT k, sum(n) {beyond} GROUP BY k"),
+        format!("SELECT sum(n) OVER (PARTITION BY k) {beyond}"),
+        format!("SELECT k, sum(n) FROM (SELECT k, n {beyond} UNION ALL SELECT k, n {beyond}) u GROUP BY k"),
+    ] {
+        assert_eq!(code(&engine(), &sql).await, Code::ArithmeticError, "{sql}");
+    }
+}

@@ -104,8 +104,18 @@ fn a_folder_that_holds_something_else_is_left_alone() {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
 }
 
+/// What `weft explain` says of a join across two databases of the bank.
+fn explained(home: &Path) -> String {
+    let sql = "SELECT c.name, a.balance FROM customer_db.public.customers c \
+               JOIN accounts_db.public.accounts a ON c.customer_id = a.customer_id WHERE a.status = 'active'";
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_weft")).args(["explain", "--home"]).arg(home).arg(sql).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    text(&output.stdout)
+}
+
 #[test]
-fn a_demo_that_is_killed_leaves_no_server_behind() {
+fn a_join_across_databases_asks_each_once_and_a_demo_that_is_killed_leaves_no_server_behind() {
     let folder = folder();
     let home = folder.path().join("demo");
     let any_port = ["--http", "127.0.0.1:0", "--flight", "127.0.0.1:0", "--bank", "postgres"];
@@ -117,6 +127,19 @@ fn a_demo_that_is_killed_leaves_no_server_behind() {
     let port = record["bank"]["postgres"]["port"].as_u64().unwrap();
     let address = ("127.0.0.1", u16::try_from(port).unwrap());
     drop(TcpStream::connect(address).unwrap());
+
+    let plan = explained(&home);
+    let sent: Vec<&str> = plan.split("sql=SELECT ").skip(1).filter_map(|sql| sql.split('\n').next()).collect();
+    assert_eq!(sent.len(), 2, "{plan}");
+    for (table, columns) in
+        [("customers", ["\"customer_id\"", "\"name\""]), ("accounts", ["\"customer_id\"", "\"balance\""])]
+    {
+        let sql = sent.iter().find(|sql| sql.contains(&format!("FROM \"public\".\"{table}\""))).unwrap();
+        let asked: Vec<&str> = sql.split(" FROM ").next().unwrap().split(", ").collect();
+        assert_eq!(asked, columns, "{plan}");
+        assert_eq!(sql.contains("\"status\" = 'active'"), table == "accounts", "{plan}");
+    }
+
     demo.kill().unwrap();
     demo.wait().unwrap();
     // A server that ends hangs up and then refuses; one that goes on would wait for us to speak.

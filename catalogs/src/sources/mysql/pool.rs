@@ -7,6 +7,7 @@
 
 use std::convert::Infallible;
 use std::fmt;
+use std::os::fd::{AsRawFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -14,6 +15,7 @@ use std::thread;
 use engine::{Code, Error};
 use mysql::prelude::Queryable;
 use mysql::{Conn, DriverError};
+use nix::sys::socket::{Shutdown, shutdown};
 use r2d2::{ManageConnection, PooledConnection};
 
 use super::address::Address;
@@ -172,7 +174,9 @@ impl Lease {
 
     /// What stops the statement that runs on this connection, from another thread.
     pub(super) fn canceller(&mut self) -> Result<Canceller, Error> {
-        Ok(Canceller { connection: self.client()?.connection_id(), address: Arc::clone(&self.address) })
+        let address = Arc::clone(&self.address);
+        let client = self.client()?;
+        Ok(Canceller { connection: client.connection_id(), socket: client.as_raw_fd(), address })
     }
 
     /// Ends the transaction and gives the connection back. A lease that is dropped instead closes its connection.
@@ -192,6 +196,7 @@ impl Drop for Lease {
 /// Stops one statement in the server.
 pub(super) struct Canceller {
     connection: u32,
+    socket: RawFd,
     address: Arc<Address>,
 }
 
@@ -204,6 +209,13 @@ impl Canceller {
             tracing::debug!(%error, "a statement could not be cancelled in its source");
         }
         killed.is_ok()
+    }
+
+    /// Ends the connection from here, so that whoever waits for the server's next word waits no more.
+    pub(super) fn hang_up(&self) {
+        if let Err(error) = shutdown(self.socket, Shutdown::Both) {
+            tracing::debug!(%error, "a connection could not be ended");
+        }
     }
 }
 

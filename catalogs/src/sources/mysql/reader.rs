@@ -20,8 +20,8 @@ use super::cells::{CellError, Cells};
 use super::columns::Column;
 use super::failure::{Failure, Place, is_interrupted};
 use super::pool::{Canceller, Pool};
-use super::relations::Listings;
 use super::session::Session;
+use crate::sources::remote::Listings;
 use crate::sources::remote::thread::{Outlet, Read};
 
 /// A batch is sent when it holds so many bytes of text, even if it has few rows.
@@ -40,7 +40,7 @@ pub(super) struct Scan {
     pub(super) session: Session,
     pub(super) batch_rows: usize,
     pub(super) pool: Arc<Pool>,
-    pub(super) listings: Arc<Listings>,
+    pub(super) listings: Arc<Listings<Column>>,
 }
 
 impl Read for Scan {
@@ -256,16 +256,22 @@ impl Running {
     }
 
     /// Kills on another thread, since to kill means to connect, until the statement has ended: a kill that comes before
-    /// its statement is lost.
+    /// its statement is lost. The connection to a server that does not even hear it ends here.
     fn kill_elsewhere(self: Arc<Self>) {
         let kill = move || {
             for attempt in 1..=ATTEMPTS {
-                self.kill();
+                if !self.kill() && attempt > 1 {
+                    break;
+                }
                 let runs = |statement: &mut Statement| statement.canceller.is_some();
                 let waited = self.ended.wait_timeout_while(self.statement(), PAUSE * attempt, runs);
                 if !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out() {
                     return;
                 }
+            }
+            // Under the lock, the connection is still the statement's.
+            if let Some(canceller) = &self.statement().canceller {
+                canceller.hang_up();
             }
         };
         if let Err(error) = thread::Builder::new().name("weft-mysql-kill".to_owned()).spawn(kill) {

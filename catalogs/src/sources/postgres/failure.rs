@@ -130,6 +130,10 @@ impl Place {
                 Error::new(Code::SourceRejected, format!("Source \"{id}\" does not let its user read this table."))
                     .hint("Let the source's user read the table and use its schema: GRANT does both.")
             }
+            (&SqlState::NUMERIC_VALUE_OUT_OF_RANGE, _) => {
+                Error::new(Code::ArithmeticError, format!("A number of source \"{id}\" grows beyond its type."))
+                    .hint("Cast to a wider type, or to DOUBLE, before it is added up.")
+            }
             // The server itself finds text that is not what the database's encoding says.
             (&SqlState::CHARACTER_NOT_IN_REPERTOIRE, _) => self.unreadable(None),
             (state, _) if is_schema_change(state) => self.changed(),

@@ -17,11 +17,17 @@ use r2d2::{ManageConnection, PooledConnection};
 use tokio_postgres::Config;
 
 use super::failure::{Failure, Place};
-use super::link::{Canceller, Failed, Link};
+use super::link::{Canceller, Failed, Link, Patience};
 use super::options::{Driver, Settings};
 use super::quote;
 use crate::sources::remote::Breaker;
 
+/// PostgreSQL takes a page out of order to cost as much as four in order, which was so on turning disks, and rather goes through a
+/// whole table than look up some thousand keys. What an administrator has set stays.
+const FOR_KEYS: &str = "; SELECT pg_catalog.set_config('random_page_cost', '1.1', true) \
+                        WHERE pg_catalog.current_setting('random_page_cost') = '4'";
+/// How much longer than asked for a server may take before it counts as silent.
+const GRACE: Duration = Duration::from_secs(5);
 /// How long a connection may be silent before the system asks whether the other side still lives.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 
@@ -57,6 +63,8 @@ pub(super) struct Session {
     pub(super) statement_timeout: Option<Duration>,
     /// When the query that it works for is over in any case.
     pub(super) deadline: Option<Instant>,
+    /// Whether it reads rows by keys that a join has named.
+    pub(super) has_keys: bool,
     /// The state of the data that another transaction has exported, and holds.
     pub(super) snapshot: Option<String>,
 }
@@ -65,7 +73,6 @@ impl Session {
     /// How long the server may work from now on. The query ends itself at its deadline; the server keeps to it a little later,
     /// for the case that nobody is left to cancel.
     fn timeout(&self) -> Option<Duration> {
-        const GRACE: Duration = Duration::from_secs(5);
         let rest = self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()) + GRACE);
         self.statement_timeout.into_iter().chain(rest).min()
     }
@@ -92,6 +99,9 @@ impl Session {
         if let Some(name) = quote::literal(&self.application_name) {
             sql.push_str("; SET LOCAL application_name = ");
             sql.push_str(&name);
+        }
+        if self.has_keys {
+            sql.push_str(FOR_KEYS);
         }
         if let Some(timeout) = self.timeout() {
             let millis = timeout.as_millis().clamp(1, i32::MAX.unsigned_abs().into());
@@ -133,6 +143,11 @@ impl Pool {
         (open, open.saturating_sub(leased), self.settings.max_pool_size)
     }
 
+    /// How many more connections could be had right now.
+    pub(super) fn spare(&self) -> u32 {
+        self.settings.max_pool_size.saturating_sub(self.counts.leased.load(Ordering::Relaxed))
+    }
+
     /// A connection in a new read-only transaction. It waits for a free one as long as it may take to connect.
     pub(super) fn begin(self: &Arc<Self>, session: &Session) -> Result<Lease, Failure> {
         let opened = self.opened()?;
@@ -156,12 +171,18 @@ impl Pool {
         session: &Session,
     ) -> Result<Lease, Failure> {
         self.counts.leased.fetch_add(1, Ordering::Relaxed);
-        let mut lease = Lease { place, tls, counts: Arc::clone(&self.counts) };
+        let until = session.timeout().map(|timeout| Instant::now() + timeout + GRACE);
+        let mut lease = Lease { place, tls, until, counts: Arc::clone(&self.counts) };
         lease.place.is_clean = false;
         let sql = session.begin();
+        let connecting = Patience::of(self.settings.connect_timeout);
         if let Some(link) = &mut lease.place.link {
+            link.wait(connecting.clone());
             match link.batch_execute(&sql) {
-                Ok(()) => return Ok(lease),
+                Ok(()) => {
+                    link.wait(Patience { until, abandoned: None });
+                    return Ok(lease);
+                }
                 // The server went away while nobody looked: a new connection tells whether it is back.
                 Err(cause) => match self.place.failed(cause, None) {
                     failure if failure.is_loss => lease.place.close(),
@@ -175,11 +196,15 @@ impl Pool {
         let attempt = self.breaker.attempt()?;
         let opened = lease.place.open(&self.counts).map_err(|cause| match cause {
             Failed::Postgres(cause) => self.place.refused(cause),
+            Failed::Silent(_) => self.place.unreachable().into(),
             Failed::System(cause) => self.place.without_thread(cause).into(),
         });
         attempt.ended(opened.as_ref().err().map(|failure| &failure.error));
         opened?;
-        lease.link()?.batch_execute(&sql).map_err(|cause| self.place.failed(cause, None))?;
+        let link = lease.link()?;
+        link.wait(connecting);
+        link.batch_execute(&sql).map_err(|cause| self.place.failed(cause, None))?;
+        link.wait(Patience { until, abandoned: None });
         self.warm_once();
         Ok(lease)
     }
@@ -254,6 +279,7 @@ fn config(settings: &Settings) -> Config {
 pub(super) struct Lease {
     place: PooledConnection<Places>,
     tls: MakeTlsConnector,
+    until: Option<Instant>,
     counts: Arc<Counts>,
 }
 
@@ -265,6 +291,11 @@ impl Lease {
             .ok_or_else(|| Error::new(Code::Internal, "A connection was closed while it was in use."))
     }
 
+    /// When its transaction is over in any case.
+    pub(super) fn until(&self) -> Option<Instant> {
+        self.until
+    }
+
     /// What stops the statement that runs on this connection, from another thread.
     pub(super) fn canceller(&mut self) -> Result<Canceller, Error> {
         let tls = self.tls.clone();
@@ -274,6 +305,7 @@ impl Lease {
     /// Ends the transaction and gives the connection back. A lease that is dropped instead closes its connection.
     pub(super) fn finish(mut self) {
         if let Some(link) = &mut self.place.link {
+            link.wait(Patience::of(GRACE));
             self.place.is_clean = link.batch_execute("ROLLBACK").is_ok();
         }
     }

@@ -20,7 +20,7 @@ use super::failure::{Failure, Place};
 use super::link::{CopyLink, Link};
 use super::pool::{Lease, Session};
 use super::ranges::{self, Ranges};
-use super::stream::{Control, Job};
+use super::stream::{Cancelled, Control, Job};
 
 /// Rows of a batch without columns: it costs nothing.
 const COUNTED_ROWS: i64 = 1 << 16;
@@ -86,7 +86,7 @@ impl Reader {
         self.control.connected();
         self.with_lease(lease, |link, started| {
             self.check(link, started)?;
-            let readers = self.job.server.pool.settings().parallel_reads;
+            let readers = self.job.server.pool.settings().parallel_reads.min(1 + self.job.server.pool.spare());
             let split = ranges::split(link, &self.job.question, readers);
             match split.map_err(|cause| self.place().failed(cause, self.limit(started)))? {
                 None => self.stream(link, &self.job.question.sql(), started),
@@ -129,17 +129,19 @@ impl Reader {
         work: impl FnOnce(&mut Link, Instant) -> Result<End, Failure>,
     ) -> Result<(), Failure> {
         let watched = self.control.watch(lease.canceller()?);
+        let patience = self.control.patience(lease.until());
+        lease.link()?.wait(patience);
         let result = if self.control.is_abandoned() { Ok(End::Abandoned) } else { work(lease.link()?, Instant::now()) };
         if let Ok(End::Abandoned) = result {
             self.control.cancel();
         }
-        let is_cancelled = self.control.unwatch(watched);
+        let cancelled = self.control.unwatch(watched);
         match result {
-            Ok(End::Complete) if !is_cancelled => lease.finish(),
+            Ok(End::Complete) if cancelled == Cancelled::No => lease.finish(),
             // The server confirmed that it stopped; without that, a cancel that is still on its way would hit the next
             // statement of the connection, so the connection closes.
-            Err(Failure { is_stopped: true, .. }) => lease.finish(),
-            Err(Failure { is_loss: false, .. }) if !is_cancelled => lease.finish(),
+            Err(Failure { is_stopped: true, .. }) if cancelled != Cancelled::Soon => lease.finish(),
+            Err(Failure { is_loss: false, .. }) if cancelled == Cancelled::No => lease.finish(),
             Ok(_) | Err(_) => drop(lease),
         }
         result.map(|_| ())
@@ -171,7 +173,7 @@ impl Reader {
     /// Reads parts of the table until none is left.
     fn stream_parts(&self, link: &mut Link, ranges: &Ranges, started: Instant) -> Result<End, Failure> {
         while let Some(part) = ranges.take() {
-            let sql = self.job.question.clone().with_conditions(part.conditions()).sql();
+            let sql = self.job.question.clone().with_conditions(part.iter().cloned()).sql();
             match self.stream(link, &sql, started) {
                 Ok(End::Complete) => {}
                 // Only an assistant waits for a lock no longer than a moment: the first reader has it.

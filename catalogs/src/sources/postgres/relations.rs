@@ -1,8 +1,6 @@
-//! The tables of a schema and their columns, read from `pg_catalog` by one query and remembered for a short while.
+//! The tables of a schema and their columns, read from `pg_catalog` by one query.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 
 use engine::TableKind;
 use postgres::Row;
@@ -10,98 +8,27 @@ use postgres::Row;
 use super::columns::{Column, Described};
 use super::failure::Failure;
 use super::pool::{Pool, Session};
-use crate::sources::remote;
-
-/// How long what was read is believed. A scan checks its columns anyway, so this bounds only how long a new table or
-/// column stays unseen.
-const BELIEVED: Duration = Duration::from_secs(30);
-/// How soon a name that is not there may be looked for again.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
-/// How long the server may take to list a schema.
-pub(super) const LISTING_TIMEOUT: Duration = Duration::from_secs(30);
+use crate::sources::remote::{self, LISTING_TIMEOUT, Values};
 
 /// A table, view, or what else can be selected from.
 pub(super) type Relation = remote::Relation<Column>;
 
-/// The relations of one schema, sorted by name, as they were at a moment.
-#[derive(Debug, Clone)]
-pub(super) struct Listing {
-    read_at: Instant,
-    relations: Arc<[Arc<Relation>]>,
+/// Reads the relations of `schema`, sorted by name. It blocks.
+pub(super) fn read(pool: &Arc<Pool>, schema: &str) -> Result<Vec<Arc<Relation>>, Failure> {
+    let session =
+        Session { application_name: "weft".to_owned(), statement_timeout: Some(LISTING_TIMEOUT), ..Session::default() };
+    let place = pool.place();
+    let mut lease = pool.begin(&session)?;
+    let failed = |cause| place.failed(cause, session.statement_timeout);
+    let link = lease.link()?;
+    let rows = link.batch_execute(WITHOUT_JIT).and_then(|()| link.query(RELATIONS, &[&schema])).map_err(failed)?;
+    lease.finish();
+    relations(schema, &rows).map_err(failed)
 }
 
-impl Listing {
-    pub(super) fn relations(&self) -> &[Arc<Relation>] {
-        &self.relations
-    }
-
-    pub(super) fn relation(&self, name: &str) -> Option<&Arc<Relation>> {
-        let at = self.relations.binary_search_by(|relation| relation.name.as_str().cmp(name)).ok()?;
-        self.relations.get(at)
-    }
-
-    /// Whether it is too old to say that a name is not there.
-    pub(super) fn may_lack(&self) -> bool {
-        self.read_at.elapsed() > LOOK_AGAIN
-    }
-}
-
-/// What is remembered of a source's schemas.
-#[derive(Debug, Default)]
-pub(super) struct Listings {
-    known: Mutex<Known>,
-}
-
-#[derive(Debug, Default)]
-struct Known {
-    by_schema: HashMap<String, Listing>,
-    /// How often everything was forgotten: what was asked before that is not remembered after it.
-    forgotten: u64,
-}
-
-impl Listings {
-    pub(super) fn get(&self, schema: &str) -> Option<Listing> {
-        self.known().by_schema.get(schema).filter(|listing| listing.read_at.elapsed() < BELIEVED).cloned()
-    }
-
-    /// Remembers what was asked for when everything had been `forgotten` so often.
-    fn put(&self, schema: &str, listing: Listing, forgotten: u64) {
-        let mut known = self.known();
-        if known.forgotten == forgotten {
-            known.by_schema.insert(schema.to_owned(), listing);
-        }
-    }
-
-    /// Forgets everything, since something proved to be otherwise.
-    pub(super) fn forget(&self) {
-        let mut known = self.known();
-        known.by_schema.clear();
-        known.forgotten += 1;
-    }
-
-    fn known(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Reads the relations of `schema` and remembers them. It blocks.
-    pub(super) fn read(&self, pool: &Arc<Pool>, schema: &str) -> Result<Listing, Failure> {
-        let forgotten = self.known().forgotten;
-        let session = Session {
-            application_name: "weft".to_owned(),
-            statement_timeout: Some(LISTING_TIMEOUT),
-            ..Session::default()
-        };
-        let place = pool.place();
-        let mut lease = pool.begin(&session)?;
-        let failed = |cause| place.failed(cause, session.statement_timeout);
-        let rows = lease.link()?.query(RELATIONS, &[&schema]).map_err(failed)?;
-        lease.finish();
-        let relations = relations(schema, &rows).map_err(failed)?;
-        let listing = Listing { read_at: Instant::now(), relations: relations.into() };
-        self.put(schema, listing.clone(), forgotten);
-        Ok(listing)
-    }
-}
+/// To compile the question takes longer than to answer it. Servers before version 11 do not know the setting.
+const WITHOUT_JIT: &str =
+    "SELECT pg_catalog.set_config(name, 'off', true) FROM pg_catalog.pg_settings WHERE name = 'jit'";
 
 /// Every column of every relation of the schema `$1`. Domains are followed to their base types.
 /// A foreign table's NOT NULL is a claim that nobody checks. The system's schemas are not shown.
@@ -134,7 +61,8 @@ SELECT c.relname::text AS name,
        greatest(a.attndims, d.typndims)::int4 AS dimensions,
        coalesce(l.collisdeterministic, true) AS is_deterministic,
        pg_catalog.current_setting('server_encoding') = 'UTF8' AS is_utf8,
-       s.n_distinct::float8 AS distinct
+       s.n_distinct::float8 AS distinct,
+       s.null_frac::float8 AS nulls
 FROM pg_catalog.pg_class c
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
@@ -155,14 +83,11 @@ fn relations(schema: &str, rows: &[Row]) -> Result<Vec<Arc<Relation>>, postgres:
         let Some(first) = group.first() else { continue };
         let rows: Option<f64> = first.try_get("rows")?;
         let mut columns = Vec::with_capacity(group.len());
-        let mut distinct = Vec::with_capacity(group.len());
+        let mut values = Vec::with_capacity(group.len());
         for row in group {
             if let Some(described) = described(row)? {
                 columns.push(Column::new(&described));
-                // Less than nothing is a share of the rows.
-                let counted: Option<f64> = row.try_get("distinct")?;
-                let counted = counted.and_then(|n| if n < 0.0 { rows.map(|rows| -n * rows) } else { Some(n) });
-                distinct.push(counted.filter(|n| *n >= 1.0).map(|n| n as u64));
+                values.push(known(row, rows)?);
             }
         }
         let kind: &str = first.try_get("kind")?;
@@ -172,14 +97,22 @@ fn relations(schema: &str, rows: &[Row]) -> Result<Vec<Arc<Relation>>, postgres:
             name: first.try_get("name")?,
             kind: if is_view { TableKind::View } else { TableKind::Table },
             comment: first.try_get("comment")?,
-            is_paged: matches!(kind, "r" | "m"),
+            is_paged: matches!(kind, "r" | "m" | "p"),
             row_estimate: rows.filter(|rows| *rows >= 0.0 && kind != "v").map(|rows| rows as u64),
             columns: columns.into(),
-            distinct: distinct.into(),
+            values: values.into(),
         }));
     }
     relations.sort_by(|a: &Arc<Relation>, b| a.name.cmp(&b.name));
     Ok(relations)
+}
+
+/// What the server knows of the values of a column, in a table of `rows`.
+fn known(row: &Row, rows: Option<f64>) -> Result<Values, postgres::Error> {
+    let counted: Option<f64> = row.try_get("distinct")?;
+    // Less than nothing is a share of the rows.
+    let distinct = counted.and_then(|n| if n < 0.0 { rows.map(|rows| -n * rows) } else { Some(n) });
+    Ok(Values { distinct: distinct.filter(|n| *n >= 1.0).map(|n| n as u64), nulls: row.try_get("nulls")? })
 }
 
 /// What a row says of a column. None for a relation without columns.

@@ -7,10 +7,10 @@
 use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -21,9 +21,10 @@ use engine::Error;
 use futures::Stream;
 use tokio::sync::mpsc::{Receiver, channel};
 use tokio::time::Sleep;
+use tokio_util::sync::CancellationToken;
 
 use super::failure::Place;
-use super::link::Canceller;
+use super::link::{Canceller, Patience};
 use super::pool::Session;
 use super::reader::Reader;
 use super::{Question, Server};
@@ -134,23 +135,34 @@ impl Drop for Running {
 #[derive(Default)]
 pub(super) struct Control {
     is_connected: AtomicBool,
-    is_abandoned: AtomicBool,
+    abandoned: CancellationToken,
     is_complete: AtomicBool,
     has_sent: AtomicBool,
     watches: AtomicUsize,
     statements: Mutex<HashMap<usize, Statement>>,
+    heard: Condvar,
 }
 
 /// A statement that runs in the server.
 enum Statement {
     Running(Canceller),
+    Cancelling,
     Cancelled,
+}
+
+/// Whether a statement was cancelled.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Cancelled {
+    No,
+    Yes,
+    /// The server has not heard yet.
+    Soon,
 }
 
 impl Control {
     /// Nobody reads any more. It never blocks: to cancel means to connect, so a thread does it.
     fn abandon(self: &Arc<Self>) {
-        self.is_abandoned.store(true, Ordering::Release);
+        self.abandoned.cancel();
         if self.is_complete() {
             return;
         }
@@ -163,7 +175,12 @@ impl Control {
     }
 
     pub(super) fn is_abandoned(&self) -> bool {
-        self.is_abandoned.load(Ordering::Acquire)
+        self.abandoned.is_cancelled()
+    }
+
+    /// How a server is waited for until then.
+    pub(super) fn patience(&self, until: Option<Instant>) -> Patience {
+        Patience { until, abandoned: Some(self.abandoned.clone()) }
     }
 
     fn is_complete(&self) -> bool {
@@ -189,12 +206,23 @@ impl Control {
         self.has_sent.load(Ordering::Acquire)
     }
 
-    /// Cancels the statements that run. The lock is held meanwhile, so that their connections wait for it.
+    /// Cancels the statements that run.
     pub(super) fn cancel(&self) {
-        for statement in self.lock().values_mut() {
-            if let Statement::Running(canceller) = std::mem::replace(statement, Statement::Cancelled) {
-                canceller.cancel();
+        while let Some((number, canceller)) = self.next_to_cancel() {
+            canceller.cancel();
+            if let Some(statement) = self.lock().get_mut(&number) {
+                *statement = Statement::Cancelled;
             }
+            self.heard.notify_all();
+        }
+    }
+
+    fn next_to_cancel(&self) -> Option<(usize, Canceller)> {
+        let mut statements = self.lock();
+        let (number, running) = statements.iter_mut().find(|(_, one)| matches!(one, Statement::Running(_)))?;
+        match std::mem::replace(running, Statement::Cancelling) {
+            Statement::Running(canceller) => Some((*number, canceller)),
+            _ => None,
         }
     }
 
@@ -205,9 +233,17 @@ impl Control {
         number
     }
 
-    /// There is nothing to cancel any more. Whether it was cancelled.
-    pub(super) fn unwatch(&self, number: usize) -> bool {
-        matches!(self.lock().remove(&number), Some(Statement::Cancelled))
+    /// There is nothing to cancel any more. A cancel that is on its way is waited for a moment.
+    pub(super) fn unwatch(&self, number: usize) -> Cancelled {
+        const MOMENT: Duration = Duration::from_secs(1);
+        let is_cancelling =
+            |statements: &mut HashMap<usize, Statement>| matches!(statements.get(&number), Some(Statement::Cancelling));
+        let waited = self.heard.wait_timeout_while(self.lock(), MOMENT, is_cancelling);
+        match waited.unwrap_or_else(PoisonError::into_inner).0.remove(&number) {
+            Some(Statement::Running(_)) | None => Cancelled::No,
+            Some(Statement::Cancelling) => Cancelled::Soon,
+            Some(Statement::Cancelled) => Cancelled::Yes,
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<usize, Statement>> {

@@ -26,6 +26,17 @@ pub(super) fn sql<R: Remote>(filter: &Arc<dyn PhysicalExpr>, columns: &[R::Colum
     condition::<R>(filter, columns).filter(|sql| sql.len() <= LONGEST)
 }
 
+/// Whether `filter` names keys by now, and not only where they lie.
+pub(super) fn has_list(filter: &Arc<dyn PhysicalExpr>) -> bool {
+    if let Some(dynamic) = filter.downcast_ref::<DynamicFilterPhysicalExpr>() {
+        return dynamic.current().is_ok_and(|current| has_list(&current));
+    }
+    match filter.downcast_ref::<InListExpr>() {
+        Some(list) => !list.negated() && list.list().len() <= MOST_KEYS,
+        None => filter.children().into_iter().any(has_list),
+    }
+}
+
 fn condition<R: Remote>(filter: &Arc<dyn PhysicalExpr>, columns: &[R::Column]) -> Option<String> {
     if let Some(dynamic) = filter.downcast_ref::<DynamicFilterPhysicalExpr>() {
         return condition::<R>(&dynamic.current().ok()?, columns);

@@ -23,6 +23,8 @@ pub(crate) struct Question<R: Remote + ?Sized> {
     pub(crate) conditions: Vec<String>,
     /// The most rows.
     pub(crate) limit: Option<usize>,
+    /// Whether a join has named the keys of its rows: few of the table's.
+    pub(crate) has_keys: bool,
 }
 
 impl<R: Remote + ?Sized> Question<R> {
@@ -43,6 +45,7 @@ impl<R: Remote + ?Sized> Question<R> {
             checked: Arc::default(),
             conditions: Vec::new(),
             limit: None,
+            has_keys: false,
         }
     }
 
@@ -113,6 +116,7 @@ impl<R: Remote + ?Sized> Clone for Question<R> {
             checked: Arc::clone(&self.checked),
             conditions: self.conditions.clone(),
             limit: self.limit,
+            has_keys: self.has_keys,
         }
     }
 }

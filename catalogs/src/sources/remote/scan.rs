@@ -24,7 +24,7 @@ use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSe
 use datafusion::physical_plan::statistics::StatisticsArgs;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
-use engine::{Transfer, Transfers};
+use engine::{Expected, Transfers};
 use futures::{StreamExt, TryStreamExt};
 
 use super::question::Question;
@@ -80,16 +80,15 @@ impl RemoteExec {
         Self { awaited: Arc::clone(ids), ..self.clone() }
     }
 
-    /// What it is sure to fetch, as the source estimates it. None where conditions may leave any part of that.
-    pub(super) fn transfer(&self) -> Option<Transfer> {
-        if self.has_filters() || !self.asked.is_whole() {
-            return None;
-        }
+    /// What it is going to fetch, as the source estimates it.
+    pub(super) fn expected(&self) -> Option<Expected> {
         let known = |count: &Precision<usize>| count.get_value().and_then(|count| u64::try_from(*count).ok());
-        Some(Transfer {
+        Some(Expected {
             source: self.asked.source().to_owned(),
             rows: known(&self.statistics.num_rows)?,
             bytes: known(&self.statistics.total_byte_size).unwrap_or_default(),
+            // Conditions may leave any part of it.
+            is_sure: !self.has_filters() && self.asked.is_whole(),
         })
     }
 
@@ -135,6 +134,9 @@ impl DisplayAs for RemoteExec {
                 write!(f, "RemoteExec: source={source}, table={}", self.table)?;
                 if let Some(rows) = self.statistics.num_rows.get_value() {
                     write!(f, ", estimated_rows={rows}")?;
+                }
+                if let Some(bytes) = self.statistics.total_byte_size.get_value() {
+                    write!(f, ", estimated_bytes={bytes}")?;
                 }
                 if !self.notes.is_empty() {
                     write!(f, ", here=[{}]", self.notes.join("; "))?;
@@ -304,7 +306,9 @@ impl<R: Remote> Asked for Ask<R> {
         metrics: BaselineMetrics,
     ) -> SendableRecordBatchStream {
         let more = filters.iter().filter_map(|filter| keys::sql::<R>(filter, &self.question.columns));
-        self.remote.read(self.question.clone().with_conditions(more), context, metrics)
+        let question = self.question.clone().with_conditions(more);
+        let has_keys = filters.iter().any(keys::has_list);
+        self.remote.read(Question { has_keys, ..question }, context, metrics)
     }
 }
 

@@ -19,7 +19,7 @@ use super::question::{Question, schema};
 use super::scan::RemoteExec;
 use super::subplan::{self, Joining};
 use super::top::{self, Top};
-use super::{Relation, Remote, RemoteColumn, predicate};
+use super::{Relation, Remote, RemoteColumn, Values, predicate};
 
 /// One table, or what the database makes of it.
 #[derive(Debug, Clone)]
@@ -155,13 +155,12 @@ impl<R: Remote> Base<R> {
         let width: usize = columns.iter().map(RemoteColumn::width).sum();
         statistics.num_rows = Precision::Inexact(rows);
         statistics.total_byte_size = Precision::Inexact(rows.saturating_mul(width));
-        let known = self.question.relation.iter().flat_map(|table| table.columns.iter().zip(table.distinct.iter()));
-        let known: HashMap<&str, u64> =
-            known.filter_map(|(column, distinct)| Some((column.field().name().as_str(), (*distinct)?))).collect();
+        let known = self.question.relation.iter().flat_map(|table| table.columns.iter().zip(table.values.iter()));
+        let known: HashMap<&str, &Values> =
+            known.map(|(column, values)| (column.field().name().as_str(), values)).collect();
         for (column, statistics) in columns.iter().zip(&mut statistics.column_statistics) {
-            if let Some(distinct) = known.get(column.field().name().as_str()) {
-                statistics.distinct_count =
-                    Precision::Inexact(usize::try_from(*distinct).unwrap_or(usize::MAX).min(rows));
+            if let Some(values) = known.get(column.field().name().as_str()) {
+                *statistics = values.statistics(rows);
             }
         }
         statistics

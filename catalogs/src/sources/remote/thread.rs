@@ -238,7 +238,8 @@ impl Drop for Waiting {
     }
 }
 
-fn spawn(source: &str, run: impl FnOnce() + Send + 'static) -> Result<(), Error> {
+/// Runs on a thread of its own.
+pub(super) fn spawn(source: &str, run: impl FnOnce() + Send + 'static) -> Result<(), Error> {
     let spawned = thread::Builder::new().name("weft-source".to_owned()).spawn(run);
     spawned.map(drop).map_err(|cause| {
         Error::new(Code::Overloaded, format!("There is no thread left to read source \"{source}\" with."))

@@ -1,24 +1,24 @@
-//! What a plan is sure to fetch from databases, before it runs.
+//! What a plan is going to fetch from databases, before it runs.
 
 use std::sync::Arc;
 
 use datafusion::physical_plan::execution_plan::EmissionType;
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
-use engine::Transfer;
+use engine::Expected;
 
 use super::scan::RemoteExec;
 
-/// One entry for each read that nothing narrows and nothing above ends early.
-pub(crate) fn transfers(plan: &Arc<dyn ExecutionPlan>) -> Vec<Transfer> {
+/// One entry for each read whose source can guess it.
+pub(crate) fn transfers(plan: &Arc<dyn ExecutionPlan>) -> Vec<Expected> {
     let mut found = Vec::new();
     walk(plan, false, &mut found);
     found
 }
 
-fn walk(plan: &Arc<dyn ExecutionPlan>, may_end_early: bool, found: &mut Vec<Transfer>) {
+fn walk(plan: &Arc<dyn ExecutionPlan>, may_end_early: bool, found: &mut Vec<Expected>) {
     if let Some(scan) = plan.downcast_ref::<RemoteExec>() {
-        found.extend(scan.transfer().filter(|_| !may_end_early));
+        found.extend(scan.expected().map(|read| Expected { is_sure: read.is_sure && !may_end_early, ..read }));
         return;
     }
     // A part that several places share is read by one of them.

@@ -120,7 +120,7 @@ impl Tables {
             kind: entry.kind,
             comment: None,
             row_estimate: entry.row_estimate,
-            distinct: Arc::default(),
+            values: Arc::default(),
             is_paged: false,
             columns,
         }))

@@ -9,6 +9,8 @@ use serde_json::json;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::frozen::{Frozen, left_open};
+
 use super::server::Server;
 use super::{count, lines, open, query, runtime, source, stream};
 
@@ -64,6 +66,27 @@ fn a_query_past_its_deadline_leaves_nothing_running() {
         let error = context.sql("SELECT n FROM silent").await.unwrap().collect().await.unwrap_err();
         assert_eq!(Error::from(error).code(), Code::DeadlineExceeded);
         server.wait_until_none(RUNNING);
+    });
+}
+
+#[test]
+fn a_server_that_freezes_keeps_no_connection_and_no_place_in_the_pool() {
+    let Some(server) = Server::start() else { return };
+    server.sql("CREATE VIEW endless AS SELECT seq AS n, repeat('x', 100) AS pad FROM seq_1_to_1000000000000");
+    let (source, runtime) = (source(&server, json!({"max_pool_size": 1, "connect_timeout": "2s"})), runtime());
+    runtime.block_on(async {
+        let mut rows = stream(&source, &["endless"], "SELECT * FROM endless").await.unwrap();
+        rows.next().await.unwrap().unwrap();
+        let frozen = Frozen::new(server.processes());
+        drop(rows);
+        let left = left_open(&source).await;
+        let refused = query(&source, &["endless"], "SELECT n FROM endless LIMIT 3").await;
+        drop(frozen);
+        assert_eq!(left, 0);
+        assert_eq!(refused.unwrap_err().code(), Code::SourceUnavailable);
+        server.wait_until_none(RUNNING);
+        let rows = query(&source, &["endless"], "SELECT n FROM endless LIMIT 3").await;
+        assert!(rows.is_ok_and(|rows| lines(&rows) == ["1", "2", "3"]));
     });
 }
 

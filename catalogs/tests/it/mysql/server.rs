@@ -125,6 +125,11 @@ impl Server {
         }
     }
 
+    /// The processes of it.
+    pub(crate) fn processes(&self) -> Vec<u32> {
+        self.child.lock().unwrap().iter().map(Child::id).collect()
+    }
+
     /// Runs statements in the database `bank`, from any thread.
     pub(crate) fn sql(&self, sql: &str) {
         self.ask(|conn| {

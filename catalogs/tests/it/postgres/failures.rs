@@ -62,6 +62,8 @@ fn a_server_that_accepts_and_says_nothing_is_given_up() {
 fn a_server_killed_in_mid_result_is_an_error_and_not_an_end() {
     let Some(server) = Server::start() else { return };
     server.sql(LARGE);
+    // Commits are asynchronous here, and this one is to outlive a crash.
+    server.sql("CHECKPOINT");
     let (source, runtime) = (source(&server, json!({})), runtime());
     let killed = |kill: &dyn Fn()| -> Error {
         runtime.block_on(async {
@@ -99,6 +101,7 @@ fn a_server_killed_in_mid_result_is_an_error_and_not_an_end() {
 fn connections_that_died_while_idle_are_not_noticed_by_a_reader() {
     let Some(server) = Server::start() else { return };
     server.sql("CREATE TABLE t AS SELECT 1 AS n");
+    server.sql("CHECKPOINT");
     let (source, runtime) = (source(&server, json!({"min_pool_size": 3})), runtime());
     runtime.block_on(query(&source, &["t"], "SELECT n FROM t")).unwrap();
     server.wait("(SELECT count(*) = 3 FROM pg_stat_activity WHERE application_name = 'weft')");

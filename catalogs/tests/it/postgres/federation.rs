@@ -11,7 +11,7 @@ use super::{lines, query, runtime, source};
 use crate::asked::Asked;
 
 /// An engine over the server's database as dataset `bank`, and over `small.csv` as dataset `files`.
-fn asked(server: &Server, options: &str, small: &str) -> Asked {
+pub(super) fn asked(server: &Server, options: &str, small: &str) -> Asked {
     limited(server, options, small, Limits::default())
 }
 
@@ -46,6 +46,9 @@ fn the_keys_of_a_join_go_to_the_server() {
         assert_eq!(joined, ["7|name 7", "123|name 123", "49999|name 49999"], "{driver}");
         let last = copies(&server, "large").pop().unwrap();
         assert!(last.contains("= ANY('{\"7\",\"123\",\"49999\",\"999999\"}'::int4[])"), "{last}");
+        assert!(
+            fs::read_to_string(server.path("log")).unwrap().contains("set_config('random_page_cost', '1.1', true)")
+        );
 
         // Two keys: each column among its own.
         let joined = asked
@@ -62,6 +65,17 @@ fn the_keys_of_a_join_go_to_the_server() {
         let none = asked.ask("SELECT count(*) FROM bank.large l JOIN files.small s ON l.id = s.id WHERE s.part = 99");
         assert_eq!(none, ["0"]);
     }
+}
+
+#[test]
+fn more_keys_than_a_list_is_worth_go_to_the_server_as_their_range() {
+    let Some(server) = Server::start_with(LOGGED) else { return };
+    server.sql("CREATE TABLE large AS SELECT n AS id FROM generate_series(1, 90000) n; ANALYZE large");
+    let small: String = (40_000..61_000).map(|id| format!("{id}\n")).collect();
+    let asked = asked(&server, "", &format!("id\n{small}"));
+    assert_eq!(asked.ask("SELECT count(l.id) FROM bank.large l JOIN files.small s ON l.id = s.id"), ["21000"]);
+    let last = copies(&server, "large").pop().unwrap();
+    assert!(last.contains(">= ") && last.contains("<= ") && !last.contains("ANY("), "{last}");
 }
 
 #[test]
@@ -125,6 +139,9 @@ fn what_a_query_fetches_is_counted_and_bounded() {
     let journal = "SELECT source_rows, source_bytes > 0 FROM system.queries WHERE sql LIKE ";
     assert_eq!(asked.ask(&format!("{journal} '%JOIN files.small%' AND sql NOT LIKE '%system%'")), ["2|true"]);
     assert_eq!(asked.ask(&format!("{journal} 'SELECT id, part%'")), ["0|false"]);
+    let facts = "SELECT transfers[1]['estimated_rows'], transfers[1]['rows'], joins[1]['keys'], joins[1]['rows'] \
+                 FROM system.queries WHERE sql LIKE '%JOIN files.small%' AND sql NOT LIKE '%system%'";
+    assert_eq!(asked.ask(facts), ["50000|2|id = CAST(l.id AS Int64)|2"]);
     let plan = asked.ask("EXPLAIN ANALYZE SELECT id FROM bank.large WHERE id < 100").join("\n");
     assert!(
         plan.contains("output_rows=99") && plan.contains("bytes_fetched=") && plan.contains("estimated_rows="),
@@ -307,6 +324,64 @@ fn a_large_table_is_read_in_parts_of_one_snapshot() {
     let source = source(&server, json!({"max_pool_size": 1, "parallel_reads": 4}));
     let rows = runtime().block_on(query(&source, &["large"], "SELECT count(id), sum(id) FROM large")).unwrap();
     assert_eq!(lines(&rows), ["300000|45000150000"]);
+}
+
+#[test]
+fn a_partitioned_table_is_read_in_parts_of_its_partitions() {
+    let Some(server) = Server::start_with(LOGGED) else { return };
+    server.sql(
+        "CREATE TABLE split (id int, pad text) PARTITION BY RANGE (id);
+         CREATE TABLE split_1 PARTITION OF split FOR VALUES FROM (1) TO (50001);
+         CREATE TABLE split_2 PARTITION OF split FOR VALUES FROM (50001) TO (300001);
+         INSERT INTO split SELECT n, repeat('x', 60) FROM generate_series(1, 300000) n;
+         ANALYZE split",
+    );
+    let (source, runtime) = (source(&server, json!({"parallel_reads": 3})), runtime());
+    let ask = |sql: &str| lines(&runtime.block_on(query(&source, &["split"], sql)).unwrap());
+    assert_eq!(ask("SELECT count(id), sum(id), max(id) FROM split"), ["300000|45000150000|300000"]);
+    let parts = copies(&server, "split");
+    assert!(parts.len() > 2 && parts.iter().all(|sql| sql.contains("ctid")), "{parts:?}");
+    assert_eq!(ask("SELECT count(id), max(id) FROM split WHERE pad LIKE 'x%'"), ["300000|300000"]);
+    assert!(copies(&server, "split").pop().unwrap().contains("ctid"));
+    // What lies elsewhere has no pages here, and no part of the snapshot.
+    server.sql(
+        "CREATE EXTENSION file_fdw; CREATE SERVER files FOREIGN DATA WRAPPER file_fdw;
+         CREATE FOREIGN TABLE split_3 PARTITION OF split FOR VALUES FROM (300001) TO (300003)
+         SERVER files OPTIONS (program 'printf \"300001,a\\n300002,b\\n\"', format 'csv')",
+    );
+    assert_eq!(ask("SELECT count(id), max(id) FROM split"), ["300002|300002"]);
+    assert!(!copies(&server, "split").pop().unwrap().contains("ctid"));
+}
+
+#[test]
+fn a_view_is_read_in_ranges_of_a_key_that_it_shows() {
+    let Some(server) = Server::start_with(LOGGED) else { return };
+    server.sql(
+        "CREATE TABLE people (id int PRIMARY KEY, town int); CREATE TABLE towns (town int, name text);
+         INSERT INTO people SELECT n, n % 10 FROM generate_series(1, 300000) n;
+         INSERT INTO towns SELECT n, 'town, ' || n FROM generate_series(0, 9) n; ANALYZE;
+         CREATE VIEW shown AS SELECT coalesce(t.name, 'none, at all') AS name, p.id * 2 AS twice, p.id AS person
+             FROM people p LEFT JOIN towns t ON t.town = p.town;
+         CREATE VIEW counted AS SELECT id, count(*) AS n FROM people GROUP BY id;
+         CREATE VIEW cut AS SELECT id FROM people LIMIT 200000",
+    );
+    for driver in ["copy", "connectorx"] {
+        let (source, runtime) = (source(&server, json!({"driver": driver, "parallel_reads": 3})), runtime());
+        let ask = |view: &str, sql: &str| lines(&runtime.block_on(query(&source, &[view], sql)).unwrap());
+        let before = copies(&server, "shown").len();
+        assert_eq!(
+            ask("shown", "SELECT count(name), sum(twice), min(twice), max(twice) FROM shown"),
+            ["300000|90000300000|2|600000"]
+        );
+        let parts = copies(&server, "shown").split_off(before);
+        assert!(parts.len() == 3 && parts.iter().all(|sql| sql.contains("\"person\" ")), "{parts:?}");
+        // Groups and first rows are no parts of the whole.
+        assert_eq!(ask("counted", "SELECT max(id), count(n) FROM counted"), ["300000|300000"]);
+        assert_eq!(ask("cut", "SELECT count(id) FROM cut"), ["200000"]);
+        for view in ["counted", "cut"] {
+            assert!(!copies(&server, view).pop().unwrap().contains(">="), "{view}");
+        }
+    }
 }
 
 #[test]

@@ -1,11 +1,16 @@
 //! Reads that run: cancelling, flow control, concurrency, sessions, the life of connections.
 
 use catalogs::Source;
+use engine::{Code, Principal, Query, QueryId};
 use futures::future::join_all;
-use futures::{FutureExt, StreamExt};
+use futures::{FutureExt, StreamExt, TryStreamExt};
 use serde_json::json;
 use std::sync::Arc;
+use std::time::Duration;
 
+use crate::frozen::{Frozen, left_open};
+
+use super::federation::asked;
 use super::server::Server;
 use super::{count, lines, query, runtime, source, stream};
 
@@ -43,6 +48,58 @@ fn a_dropped_stream_stops_the_query_in_the_server() {
             let rows = query(&source, &["endless"], "SELECT n FROM endless LIMIT 3").await.unwrap();
             assert_eq!(lines(&rows), ["1", "2", "3"]);
         }
+    });
+}
+
+#[test]
+fn a_server_that_freezes_keeps_no_connection_and_no_place_in_the_pool() {
+    let Some(server) = Server::start() else { return };
+    server.sql("CREATE VIEW endless AS SELECT n, repeat('x', 100) AS pad FROM (SELECT generate_series(1, 1000000000000) AS n) q");
+    let (source, runtime) = (source(&server, json!({"max_pool_size": 1, "connect_timeout": "2s"})), runtime());
+    runtime.block_on(async {
+        let mut rows = stream(&source, &["endless"], "SELECT * FROM endless").await.unwrap();
+        rows.next().await.unwrap().unwrap();
+        let frozen = Frozen::new(server.processes());
+        drop(rows);
+        let left = left_open(&source).await;
+        let refused = query(&source, &["endless"], "SELECT n FROM endless LIMIT 3").await;
+        drop(frozen);
+        assert_eq!(left, 0);
+        assert_eq!(refused.unwrap_err().code(), Code::SourceUnavailable);
+        server.wait_until_none(RUNNING);
+        let rows = query(&source, &["endless"], "SELECT n FROM endless LIMIT 3").await;
+        assert!(rows.is_ok_and(|rows| lines(&rows) == ["1", "2", "3"]));
+    });
+}
+
+#[test]
+fn a_query_that_is_late_or_cancelled_leaves_nothing_running() {
+    let Some(server) = Server::start() else { return };
+    server.sql(
+        "CREATE VIEW who AS SELECT application_name AS name FROM pg_stat_activity WHERE pid = pg_backend_pid();
+         CREATE VIEW silent AS SELECT pg_sleep(3600)::text AS n",
+    );
+    let asked = asked(&server, "", "id\n1\n");
+    let name = asked.ask("SELECT name FROM bank.who").concat();
+    assert!(name.strip_prefix("weft/").is_some_and(|id| id.parse::<QueryId>().is_ok()), "{name}");
+
+    let (engine, local) = (&asked.engine, Principal::local());
+    asked.runtime.block_on(async {
+        let query = Query::new("SELECT n FROM bank.silent");
+        let late = engine.query(&local, query.clone().timeout(Duration::from_secs(1))).await.unwrap();
+        let late = late.try_collect::<Vec<_>>().await.unwrap_err();
+        assert_eq!(late.code(), Code::DeadlineExceeded);
+        server.wait_until_none(RUNNING);
+
+        let running = engine.query(&local, query).await.unwrap();
+        let id = running.id();
+        let cancel = async {
+            server.wait(&format!("({RUNNING}) = 1"));
+            engine.cancel(&local, id).unwrap();
+        };
+        let (cancelled, ()) = futures::join!(running.try_collect::<Vec<_>>(), cancel);
+        assert_eq!(cancelled.unwrap_err().code(), Code::Cancelled);
+        server.wait_until_none(RUNNING);
     });
 }
 

@@ -91,6 +91,14 @@ impl Server {
         command.status().expect("pg_ctl runs");
     }
 
+    /// The processes of it that wait for connections and work for sources.
+    pub(crate) fn processes(&self) -> Vec<u32> {
+        let pids = "SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'weft%'";
+        let backends = self.rows(pids).into_iter().map(|row| row.get::<_, i32>(0).unsigned_abs());
+        let lock = fs::read_to_string(self.data().join("postmaster.pid")).expect("it runs");
+        backends.chain(lock.lines().next().and_then(|pid| pid.parse().ok())).collect()
+    }
+
     /// Runs statements in the database `postgres`, from any thread.
     pub(crate) fn sql(&self, sql: &str) {
         self.sql_in("postgres", sql);

@@ -20,6 +20,10 @@ pub(super) fn explained(bucket: &Bucket, name: &str, error: &object_store::Error
             .hint("Check the path in the dataset's file."),
         Answer::Changed => changed_file(name),
         Answer::Unknown => rejected(bucket, name, "does not know who asks for"),
+        Answer::Forbidden if has(&CLOCK) => {
+            let text = format!("The store of \"{name}\" finds the clock of this machine too far from its own.");
+            Error::new(Code::SourceRejected, text).hint("Set the clock, such as by NTP, then retry.")
+        }
         Answer::Forbidden if has(&FALSE_KEYS) => rejected(bucket, name, "does not accept the credentials that ask for"),
         Answer::Forbidden => rejected(bucket, name, "does not allow to read"),
         Answer::NoParts => no_parts(name),
@@ -60,6 +64,9 @@ pub(super) fn explained(bucket: &Bucket, name: &str, error: &object_store::Error
 /// What S3 calls credentials that it does not accept.
 const FALSE_KEYS: [&str; 3] = ["SignatureDoesNotMatch", "InvalidAccessKeyId", "InvalidClientTokenId"];
 
+/// What stores call a request that was signed too early or too late.
+const CLOCK: [&str; 2] = ["RequestTimeTooSkewed", "Request has expired"];
+
 /// Where clouds keep the credentials of their machines: it is asked where no others are set.
 const METADATA: [&str; 4] = ["169.254.169.254", "169.254.170.2", "metadata.google.internal", "instance metadata"];
 
@@ -94,7 +101,7 @@ fn answer(error: &object_store::Error, text: &str) -> Answer {
 pub(super) fn unlisted(bucket: &Bucket, name: &str, error: &object_store::Error) -> Error {
     let text = chain(error);
     match answer(error, &text) {
-        Answer::Forbidden if !FALSE_KEYS.iter().any(|word| text.contains(word)) => {
+        Answer::Forbidden if !FALSE_KEYS.iter().chain(&CLOCK).any(|word| text.contains(word)) => {
             Error::new(Code::SourceRejected, format!("The store does not allow to list the files of \"{name}\"."))
                 .hint("Ask for the right to list, or name each file by its whole path.")
                 .cause(bucket.without_secrets(text))
