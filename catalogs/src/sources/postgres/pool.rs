@@ -171,7 +171,7 @@ impl Pool {
         session: &Session,
     ) -> Result<Lease, Failure> {
         self.counts.leased.fetch_add(1, Ordering::Relaxed);
-        let until = session.timeout().map(|timeout| Instant::now() + timeout + GRACE);
+        let until = session.timeout().and_then(|timeout| Instant::now().checked_add(timeout)?.checked_add(GRACE));
         let mut lease = Lease { place, tls, until, counts: Arc::clone(&self.counts) };
         lease.place.is_clean = false;
         let sql = session.begin();
