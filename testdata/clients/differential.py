@@ -113,6 +113,8 @@ class Maker:
             lambda: f"{table}.b IS {self.pick(['TRUE', 'NOT TRUE', 'FALSE'])}",
             lambda: f"{table}.{self.pick(NUMBERS)} {comparison} {table}.{self.pick(NUMBERS)}",
             lambda: f"{table}.d {comparison} DATE '2024-03-01' - INTERVAL '{self.pick([1, 31])}' DAY",
+            lambda: f"{table}.d {self.pick('+-')} INTERVAL '{self.pick(['1 month', '30 days', '1 year'])}' {comparison} {self.value('d')}",
+            lambda: f"{table}.ts {self.pick('+-')} INTERVAL '{self.pick(['1 month', '1 hour', '1 day'])}' {comparison} {self.value('ts')}",
             lambda: f"{table}.ts {comparison} CAST({table}.d AS TIMESTAMP)",
             lambda: f"extract(year FROM {table}.d) = {self.pick([1969, 2023, 2024])}",
             lambda: f"length({table}.t) {comparison} {self.pick([0, 1, 2])}",

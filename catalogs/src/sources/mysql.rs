@@ -120,6 +120,10 @@ impl Remote for Server {
         Some(column.renamed(field))
     }
 
+    fn compared(left: &Column, op: Operator, right: &Column) -> Option<String> {
+        dialect::compared(left, op, right)
+    }
+
     fn matched(left: &Column, right: &Column) -> Option<String> {
         dialect::matched(left, right)
     }

@@ -23,7 +23,7 @@ mod tls;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::datatypes::{DataType, FieldRef};
+use arrow::datatypes::{DataType, FieldRef, IntervalMonthDayNano};
 use datafusion::common::ScalarValue;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::Operator;
@@ -114,6 +114,14 @@ impl Remote for Server {
 
     fn renamed(column: &Column, field: FieldRef) -> Option<Column> {
         Some(column.renamed(field))
+    }
+
+    fn compared(left: &Column, op: Operator, right: &Column) -> Option<String> {
+        dialect::compared(left, op, right)
+    }
+
+    fn moved(column: &Column, sum: Operator, by: IntervalMonthDayNano) -> Option<String> {
+        dialect::moved(column, sum, by)
     }
 
     fn matched(left: &Column, right: &Column) -> Option<String> {

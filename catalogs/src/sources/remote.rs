@@ -23,7 +23,7 @@ mod wait;
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, FieldRef};
+use arrow::datatypes::{DataType, FieldRef, IntervalMonthDayNano};
 use datafusion::common::stats::Precision;
 use datafusion::common::{ColumnStatistics, ScalarValue};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
@@ -36,7 +36,7 @@ pub(crate) use database::{Database, LISTING_TIMEOUT, Server};
 pub(crate) use grouping::{Call, push_aggregates};
 pub(crate) use kept::note_kept;
 pub(crate) use listings::Listings;
-pub(crate) use predicate::sql as predicate;
+pub(crate) use predicate::{between_columns, sql as predicate};
 pub(crate) use question::Question;
 pub(crate) use table::RemoteTable;
 pub(crate) use top::push_top;
@@ -62,6 +62,16 @@ pub(crate) trait Remote: Debug + Send + Sync + 'static {
 
     /// The value as the right side of a comparison of `column` by `op`.
     fn literal(column: &Self::Column, op: Operator, value: &ScalarValue) -> Option<String>;
+
+    /// `left op right`, of two columns of one table.
+    fn compared(_left: &Self::Column, _op: Operator, _right: &Self::Column) -> Option<String> {
+        None
+    }
+
+    /// The column plus or minus an interval, as the left side of a comparison. It has the column's type.
+    fn moved(_column: &Self::Column, _sum: Operator, _by: IntervalMonthDayNano) -> Option<String> {
+        None
+    }
 
     /// Whether `column` is one of many values, none of which is NULL.
     fn one_of(column: &Self::Column, values: &[&ScalarValue]) -> Option<String> {

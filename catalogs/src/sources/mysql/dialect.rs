@@ -10,7 +10,7 @@ use datafusion::logical_expr::Operator;
 
 use super::columns::{Charset, Column, Compare, Shape};
 use super::quote;
-use crate::sources::remote::{Call, Order};
+use crate::sources::remote::{Call, Order, between_columns};
 
 /// Beyond so many bytes a list of keys is not sent: servers refuse long statements.
 const LONGEST_LIST: usize = 1 << 20;
@@ -85,6 +85,14 @@ pub(super) fn ordered(column: &Column, order: Order) -> Option<String> {
         (false, false) => format!("{key} IS NULL, {key} {direction}"),
         (true, true) => format!("{key} IS NOT NULL, {key} {direction}"),
     })
+}
+
+/// Two columns of one table: integers and decimals. Dates may be ones that there are not.
+pub(super) fn compared(left: &Column, op: Operator, right: &Column) -> Option<String> {
+    match (key(left), key(right)) {
+        (Some(one), Some(other)) => between_columns(&one, op, &other),
+        _ => None,
+    }
 }
 
 /// Two columns as keys of a join.

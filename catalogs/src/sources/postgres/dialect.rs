@@ -1,13 +1,13 @@
 //! How PostgreSQL writes what it is asked, and what compares there as it does in Arrow.
 
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, IntervalMonthDayNano};
 use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime};
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::Operator;
 
-use super::columns::{Column, Compare};
+use super::columns::{Column, Compare, Shape};
 use super::quote;
-use crate::sources::remote::{Call, Order, RemoteColumn};
+use crate::sources::remote::{Call, Order, RemoteColumn, between_columns};
 
 /// The column as the left side of a comparison.
 pub(super) fn operand(column: &Column, op: Operator) -> Option<String> {
@@ -49,6 +49,40 @@ pub(super) fn key(column: &Column) -> Option<String> {
         Compare::Native if column.field.data_type().is_floating() => None,
         Compare::Native | Compare::Text { .. } => Some(column.name()),
         Compare::Label | Compare::Uuid | Compare::Never => None,
+    }
+}
+
+/// Two columns of one table: values of one kind of number, moments of one type, and text by its bytes.
+pub(super) fn compared(left: &Column, op: Operator, right: &Column) -> Option<String> {
+    let is_exact = |column: &Column| {
+        let data_type = column.field.data_type();
+        data_type.is_integer() || matches!(data_type, DataType::Decimal128(..))
+    };
+    match (left.compare, right.compare) {
+        (Compare::Text { utf8: true }, Compare::Text { utf8: true }) => {
+            let by_bytes = |column: &Column| format!("{} COLLATE \"C\"", column.name());
+            between_columns(&by_bytes(left), op, &by_bytes(right))
+        }
+        (Compare::Native, Compare::Native) => {
+            let (one, other) = (left.field.data_type(), right.field.data_type());
+            let is_same = one == other && !one.is_floating();
+            (is_same || (is_exact(left) && is_exact(right)))
+                .then(|| between_columns(&left.name(), op, &right.name()))?
+        }
+        _ => None,
+    }
+}
+
+/// A date moved by months and days, or a moment without a zone also by less: both end a month that is too short at its last
+/// day.
+pub(super) fn moved(column: &Column, sum: Operator, by: IntervalMonthDayNano) -> Option<String> {
+    let sign = if sum == Operator::Minus { "-" } else { "+" };
+    let micros = by.nanoseconds / 1000;
+    let interval = format!("interval '{} months {} days {micros} microseconds'", by.months, by.days);
+    match column.shape {
+        Shape::Date if by.nanoseconds == 0 => Some(format!("CAST({} {sign} {interval} AS date)", column.name())),
+        Shape::Timestamp if by.nanoseconds % 1000 == 0 => Some(format!("({} {sign} {interval})", column.name())),
+        _ => None,
     }
 }
 

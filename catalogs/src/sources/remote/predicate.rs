@@ -1,10 +1,11 @@
 //! Predicates as SQL: those, and only those, for which the database keeps exactly the rows that DataFusion would keep.
 //!
-//! A comparison is of a column with a literal of the column's own type. Whatever else there is stays here and is applied to
-//! the rows as they arrive.
+//! A comparison is of a column, or of one moved by an interval, with a literal of the column's own type, or of two columns.
+//! Whatever else there is stays here and is applied to the rows as they arrive.
 
+use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
-use datafusion::logical_expr::expr::{Between, InList, Like};
+use datafusion::logical_expr::expr::{Between, Cast, InList, Like};
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
 
 use super::{Remote, RemoteColumn};
@@ -37,9 +38,11 @@ impl<'a, R: Remote> Translation<'a, R> {
             Expr::BinaryExpr(BinaryExpr { left, op: op @ (Operator::And | Operator::Or), right }) => {
                 Some(format!("({} {op} {})", below.predicate(left)?, below.predicate(right)?))
             }
-            Expr::BinaryExpr(BinaryExpr { left, op, right }) => match self.column(left) {
-                Some(column) => comparison::<R>(column, *op, value(right)?),
-                None => comparison::<R>(self.column(right)?, op.swap()?, value(left)?),
+            Expr::BinaryExpr(BinaryExpr { left, op, right }) => match (value(left), value(right)) {
+                (None, Some(value)) => self.compared(left, *op, value),
+                (Some(value), None) => self.compared(right, op.swap()?, value),
+                (None, None) => R::compared(self.widened(left)?, *op, self.widened(right)?),
+                (Some(_), Some(_)) => None,
             },
             Expr::Not(inner) => Some(format!("(NOT {})", below.predicate(inner)?)),
             Expr::IsNull(inner) => Some(format!("({} IS NULL)", self.column(inner)?.selected())),
@@ -62,10 +65,28 @@ impl<'a, R: Remote> Translation<'a, R> {
         self.columns.iter().find(|column| *column.field().name() == named.name)
     }
 
+    /// A column as it is, or cast to a type that holds all of its values and compares them alike.
+    fn widened(&self, expression: &Expr) -> Option<&'a R::Column> {
+        let Expr::Cast(Cast { expr, field }) = expression else { return self.column(expression) };
+        let column = self.column(expr)?;
+        holds_all(field.data_type(), column.field().data_type()).then_some(column)
+    }
+
+    /// A column, or a column moved by an interval, against a value of the column's type.
+    fn compared(&self, expression: &Expr, op: Operator, value: &ScalarValue) -> Option<String> {
+        let Expr::BinaryExpr(BinaryExpr { left, op: sum @ (Operator::Plus | Operator::Minus), right }) = expression
+        else {
+            return comparison::<R>(self.column(expression)?, op, value);
+        };
+        let column = self.column(left)?;
+        let Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(by)), _) = &**right else { return None };
+        let moved = R::moved(column, *sum, *by)?;
+        Some(format!("({moved} {} {})", sign(op)?, R::literal(column, op, value)?))
+    }
+
     fn between(&self, between: &Between) -> Option<String> {
-        let column = self.column(&between.expr)?;
-        let low = comparison::<R>(column, Operator::GtEq, value(&between.low)?)?;
-        let high = comparison::<R>(column, Operator::LtEq, value(&between.high)?)?;
+        let low = self.compared(&between.expr, Operator::GtEq, value(&between.low)?)?;
+        let high = self.compared(&between.expr, Operator::LtEq, value(&between.high)?)?;
         Some(if between.negated { format!("(NOT ({low} AND {high}))") } else { format!("({low} AND {high})") })
     }
 
@@ -108,9 +129,29 @@ fn value(expression: &Expr) -> Option<&ScalarValue> {
     }
 }
 
-/// `column op value`.
-pub(super) fn comparison<R: Remote>(column: &R::Column, op: Operator, value: &ScalarValue) -> Option<String> {
-    let sign = match op {
+/// Whether every value of one type is one of another, which compares them in the same order.
+fn holds_all(wide: &DataType, narrow: &DataType) -> bool {
+    let whole = |data_type: &DataType| match data_type {
+        DataType::Int8 | DataType::UInt8 => Some((3, 0)),
+        DataType::Int16 | DataType::UInt16 => Some((5, 0)),
+        DataType::Int32 | DataType::UInt32 => Some((10, 0)),
+        DataType::Int64 => Some((19, 0)),
+        DataType::UInt64 => Some((20, 0)),
+        DataType::Decimal128(precision, scale) => Some((i16::from(*precision) - i16::from(*scale), *scale)),
+        _ => None,
+    };
+    if wide.is_integer() && narrow.is_integer() {
+        let is_wider = wide.primitive_width() > narrow.primitive_width();
+        return is_wider && (wide.is_signed_integer() || narrow.is_unsigned_integer());
+    }
+    match (wide, whole(wide), whole(narrow)) {
+        (DataType::Decimal128(..), Some((digits, scale)), Some((least, places))) => digits >= least && scale >= places,
+        _ => false,
+    }
+}
+
+fn sign(op: Operator) -> Option<&'static str> {
+    Some(match op {
         Operator::Eq => "=",
         Operator::NotEq => "<>",
         Operator::Lt => "<",
@@ -118,6 +159,15 @@ pub(super) fn comparison<R: Remote>(column: &R::Column, op: Operator, value: &Sc
         Operator::Gt => ">",
         Operator::GtEq => ">=",
         _ => return None,
-    };
-    Some(format!("({} {sign} {})", R::operand(column, op)?, R::literal(column, op, value)?))
+    })
+}
+
+/// `column op value`.
+pub(super) fn comparison<R: Remote>(column: &R::Column, op: Operator, value: &ScalarValue) -> Option<String> {
+    Some(format!("({} {} {})", R::operand(column, op)?, sign(op)?, R::literal(column, op, value)?))
+}
+
+/// `one op other`, where each is already written as it compares.
+pub(crate) fn between_columns(one: &str, op: Operator, other: &str) -> Option<String> {
+    Some(format!("({one} {} {other})", sign(op)?))
 }

@@ -68,6 +68,13 @@ fn literals_carry_their_type() {
 }
 
 #[test]
+fn two_columns_are_compared_as_numbers() {
+    assert_eq!(asked(&col("n").lt(col("money"))).unwrap(), "(`n` < `money`)");
+    assert_eq!(asked(&col("t").eq(col("t"))), None);
+    assert_eq!(asked(&col("d").eq(col("d"))), None);
+}
+
+#[test]
 fn text_is_compared_by_bytes() {
     assert_eq!(asked(&col("t").eq(lit("O'Neil\\"))).unwrap(), "(`t` = CAST(x'4f274e65696c5c' AS BINARY))");
     assert_eq!(asked(&col("narrow").lt(lit("x"))).unwrap(), "(`narrow` < CAST('x' AS BINARY))");

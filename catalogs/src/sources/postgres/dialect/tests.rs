@@ -1,7 +1,8 @@
 //! Which predicates become SQL, and which stay here.
 
+use arrow::datatypes::{DataType, IntervalMonthDayNano};
 use datafusion::common::ScalarValue;
-use datafusion::prelude::{Expr, col, in_list, lit};
+use datafusion::prelude::{Expr, cast, col, in_list, lit};
 use postgres::types::Type;
 
 use super::super::Server;
@@ -32,6 +33,7 @@ fn columns() -> Vec<Column> {
         described("n", Type::INT4),
         described("f", Type::FLOAT8),
         described("b", Type::BOOL),
+        described("d", Type::DATE),
         described("t", Type::TEXT),
         described("padded", Type::BPCHAR),
         described("id", Type::UUID),
@@ -81,6 +83,39 @@ fn what_compares_otherwise_in_the_server_is_not_asked() {
     assert_eq!(asked(&col("n").eq(lit(5_i64))), None);
     assert_eq!(asked(&col("n").eq(lit(ScalarValue::Int32(None)))), None);
     assert_eq!(asked(&col("n").eq(col("f"))), None);
+}
+
+#[test]
+fn two_columns_are_compared_where_both_hold_numbers_or_text_that_compare_alike() {
+    assert_eq!(asked(&col("n").lt(col("n"))).unwrap(), "(\"n\" < \"n\")");
+    let widened = cast(col("n"), DataType::Int64);
+    assert_eq!(asked(&widened.clone().lt(widened)).unwrap(), "(\"n\" < \"n\")");
+    let decimal = cast(col("n"), DataType::Decimal128(12, 2));
+    assert_eq!(asked(&decimal.gt(col("money"))).unwrap(), "(\"n\" > \"money\")");
+    assert_eq!(asked(&cast(col("n"), DataType::Int16).eq(col("n"))), None, "some numbers are too large for it");
+    assert_eq!(asked(&cast(col("n"), DataType::Float64).eq(col("f"))), None);
+    assert_eq!(asked(&col("t").lt(col("t"))).unwrap(), "(\"t\" COLLATE \"C\" < \"t\" COLLATE \"C\")");
+    assert_eq!(asked(&col("f").lt(col("f"))), None, "there the zeros are equal");
+    assert_eq!(asked(&col("padded").eq(col("t"))), None);
+    assert_eq!(asked(&col("folded").eq(col("folded"))), None);
+}
+
+#[test]
+fn dates_are_moved_by_months_and_days() {
+    let interval = |months, days, nanoseconds| {
+        lit(ScalarValue::IntervalMonthDayNano(Some(IntervalMonthDayNano::new(months, days, nanoseconds))))
+    };
+    let day = lit(ScalarValue::Date32(Some(0)));
+    assert_eq!(
+        asked(&(col("d") + interval(1, -2, 0)).lt(day.clone())).unwrap(),
+        "(CAST(\"d\" + interval '1 months -2 days 0 microseconds' AS date) < '1970-01-01'::date)"
+    );
+    assert_eq!(
+        asked(&day.clone().lt(col("d") - interval(0, 7, 0))).unwrap(),
+        "(CAST(\"d\" - interval '0 months 7 days 0 microseconds' AS date) > '1970-01-01'::date)"
+    );
+    assert_eq!(asked(&(col("d") + interval(0, 0, 1)).lt(day)), None, "a date has no time");
+    assert_eq!(asked(&(col("n") + interval(1, 0, 0)).lt(lit(1))), None);
 }
 
 #[test]
