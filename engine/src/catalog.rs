@@ -16,7 +16,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 
-use crate::{Code, Drift, Error, Expected};
+use crate::{Code, Drift, Error, Expected, Replicates};
 
 /// A table that can be scanned.
 pub type TableProviderRef = Arc<dyn TableProvider>;
@@ -63,7 +63,7 @@ pub struct Access {
 }
 
 /// How a sample weighs: which column of which table says how many people one person stands for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Weights {
     /// The table that holds unit and weight; None = each table of the dataset that has the columns.
     pub table: Option<String>,
@@ -79,8 +79,8 @@ pub struct Weights {
     pub psu: Option<String>,
     /// The column of the finite population correction.
     pub fpc: Option<String>,
-    /// Columns of replicate weights.
-    pub replicates: Vec<String>,
+    /// Replicate weights, which tell the variance in place of strata and PSUs.
+    pub replicates: Option<Replicates>,
     /// Whether weights apply when a query does not say.
     pub mode: WeightsMode,
 }

@@ -15,16 +15,17 @@ use datafusion::logical_expr::{self as datafusion_doc, Accumulator};
 use datafusion_macros::user_doc;
 
 pub(crate) use rewrite::rewrite;
+pub(crate) use unit_weight::unit_weight;
 
 use crate::weighted::{Function, Parameter};
 use crate::{Code, Error};
 
 /// As it is called in SQL.
-const NAME: &str = "reach";
+pub(crate) const NAME: &str = "reach";
 
 #[user_doc(
     doc_section(label = "Weighted functions"),
-    description = "The number of people reached: the sum of the weights of the distinct units, each counted once however many rows it has. 0 (not NULL) of no rows. Rows without unit or weight are left out. A unit's weight must be the same in all its rows of a group (to 9 digits), else the answer would depend on which row is taken: where weights change with a period, group by the period. It cannot be used with `OVER`, `DISTINCT`, `GROUPING SETS`, `ROLLUP` or `CUBE`.",
+    description = "The number of people reached: the sum of the weights of the distinct units, each counted once however many rows it has. 0 (not NULL) of no rows. Rows without unit or weight are left out. A unit's weight must be the same in all its rows of a group (to 9 digits), else the answer would depend on which row is taken: where weights change with a period, group by the period. It cannot be used with `OVER` or `DISTINCT`.",
     syntax_example = "reach(unit, w)",
     sql_example = "SELECT service, reach(person_id, weight) FROM panel.events JOIN panel.people USING (person_id) GROUP BY service",
     argument(

@@ -28,7 +28,7 @@ use crate::memory::QueryPool;
 use crate::numbers::{FloatLiterals, Quotients};
 use crate::policy::{BarrierPlanner, PushLeakproofFilters};
 use crate::share::SharedPlanner;
-use crate::{Catalog, Deadline, Error, Limits, extremes, integers, pushdown, weighted};
+use crate::{Catalog, Deadline, Error, Limits, extremes, integers, pushdown, survey, weighted};
 
 /// What every query starts from.
 #[derive(Debug)]
@@ -109,7 +109,7 @@ fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
 fn aggregate_functions() -> Vec<Arc<AggregateUDF>> {
     // The last of a name is the one that answers to it.
     let functions = SessionStateDefaults::default_aggregate_functions().into_iter();
-    functions.chain(extremes::all()).chain(integers::all()).chain(weighted::all()).collect()
+    functions.chain(extremes::all()).chain(integers::all()).chain(weighted::all()).chain(survey::all()).collect()
 }
 
 fn runtime(limits: &Limits, spill_dir: Option<&Path>) -> Result<RuntimeEnv, Error> {

@@ -123,7 +123,7 @@ impl Stream for QueryStream {
             let step = ready!(self.receiver.poll_recv(context));
             return Poll::Ready(match step {
                 Some(Step::Notice(notice)) => {
-                    self.summary.notices.push(notice.to_owned());
+                    self.summary.notices.push(notice);
                     continue;
                 }
                 Some(Step::Batch(batch)) => {

@@ -31,12 +31,17 @@ pub(crate) mod tests;
 use std::sync::Arc;
 
 use datafusion::functions_aggregate::sum::sum_udaf;
-use datafusion::logical_expr::AggregateUDF;
+use datafusion::logical_expr::expr::AggregateFunction;
+use datafusion::logical_expr::{AggregateUDF, Expr};
 
-pub(crate) use arguments::Parameter;
+pub(crate) use arguments::{Parameter, check};
+pub(crate) use distribution::{Entry, for_each_listed, quantile, state_fields as quantile_state};
 pub(crate) use function::{Function, Statistic};
+pub(crate) use groups::{for_each_state, to_columns};
 pub(crate) use moments::Moments;
+pub(crate) use quantile_groups::QuantileGroups;
 pub use reference::reference;
+pub(crate) use rows::{Rows, bad_weight, is_weight};
 
 /// Every function, by name. A new one is a file and a line here.
 const FUNCTIONS: &[fn() -> Function] = &[
@@ -58,9 +63,21 @@ pub(crate) fn all() -> Vec<Arc<AggregateUDF>> {
     FUNCTIONS.iter().map(|function| Arc::new(AggregateUDF::from(function()))).collect()
 }
 
+/// Whether a function of this name weighs its rows: one of these, or a survey function.
+pub(crate) fn is_weighted(name: &str) -> bool {
+    FUNCTIONS.iter().any(|function| function().name_in_sql() == name) || crate::survey::is_survey_function(name)
+}
+
 /// The sum of the weights, which `reach` is made of once each unit has its weight.
 pub(crate) fn weighted_count() -> Arc<AggregateUDF> {
     Arc::new(AggregateUDF::from(Function::of::<count::WeightedCount, 1>()))
+}
+
+/// The weighted mean of what `filter` leaves, as a call.
+pub(crate) fn weighted_avg(value: Expr, weight: Expr, filter: Option<Expr>) -> Expr {
+    let function = Arc::new(AggregateUDF::from(Function::of::<avg::WeightedAvg, 2>()));
+    let filter = filter.map(Box::new);
+    Expr::AggregateFunction(AggregateFunction::new_udf(function, vec![value, weight], false, filter, vec![], None))
 }
 
 /// What merges the values that a weighted function has of parts of a group, if they suffice for its value of the whole.

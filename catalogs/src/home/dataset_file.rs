@@ -113,13 +113,94 @@ pub(crate) struct WeightsSection {
     pub(crate) psu: Option<String>,
     /// The column of the finite population correction.
     pub(crate) fpc: Option<String>,
-    /// Columns of replicate weights.
-    #[serde(default)]
-    pub(crate) replicates: Columns,
+    /// Replicate weights, which tell the variance in place of strata and PSUs.
+    pub(crate) replicates: Option<ReplicatesSection>,
     /// Whether a plain COUNT, SUM or AVG is refused: `required` always, `default` unless the query asks for plain figures,
     /// `offered` only when the query insists on weights.
     #[serde(default)]
     pub(crate) mode: Mode,
+}
+
+/// Replicate weights, as R's `svrepdesign` has them.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ReplicatesSection {
+    /// The columns, or patterns with one `*`, such as `repwt*`.
+    pub(crate) columns: Columns,
+    /// How they were made: `JK1`, `JKn`, `JK2`, `BRR`, `Fay`, `bootstrap`, `ACS`, `successive-difference` or `other`.
+    #[serde(rename = "type")]
+    pub(crate) method: Method,
+    /// What the sum of squares is multiplied with. Default: as the type says.
+    pub(crate) scale: Option<f64>,
+    /// What the square of each replicate is multiplied with; `JKn` needs it. Default: 1.
+    pub(crate) rscales: Option<Vec<f64>>,
+    /// Fay's factor.
+    pub(crate) rho: Option<f64>,
+    /// Whether distances are from the estimate, and not from the mean of the replicates.
+    #[serde(default)]
+    pub(crate) mse: bool,
+    /// Whether the columns are weights, and not what the weight is multiplied with.
+    #[serde(default = "yes")]
+    pub(crate) combined: bool,
+    /// Degrees of freedom. Default: the rank of the weights less one.
+    pub(crate) df: Option<f64>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// How replicate weights were made.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+pub(crate) enum Method {
+    /// Jackknife without strata.
+    #[serde(rename = "JK1", alias = "jk1")]
+    Jk1,
+    /// Jackknife with strata.
+    #[serde(rename = "JKn", alias = "jkn")]
+    Jkn,
+    /// Paired jackknife.
+    #[serde(rename = "JK2", alias = "jk2")]
+    Jk2,
+    /// Balanced half-samples.
+    #[serde(rename = "BRR", alias = "brr")]
+    Brr,
+    /// Balanced half-samples with Fay's factor.
+    #[serde(alias = "fay")]
+    Fay,
+    /// Bootstrap.
+    #[serde(rename = "bootstrap")]
+    Bootstrap,
+    /// Successive differences.
+    #[serde(rename = "successive-difference", alias = "ACS", alias = "acs")]
+    SuccessiveDifference,
+    /// Another one, by its scales.
+    #[serde(rename = "other")]
+    Other,
+}
+
+impl ReplicatesSection {
+    fn replicates(self) -> engine::Replicates {
+        engine::Replicates {
+            columns: self.columns.into(),
+            method: match self.method {
+                Method::Jk1 => engine::ReplicateMethod::Jk1,
+                Method::Jkn => engine::ReplicateMethod::Jkn,
+                Method::Jk2 => engine::ReplicateMethod::Jk2,
+                Method::Brr => engine::ReplicateMethod::Brr,
+                Method::Fay => engine::ReplicateMethod::Fay,
+                Method::Bootstrap => engine::ReplicateMethod::Bootstrap,
+                Method::SuccessiveDifference => engine::ReplicateMethod::SuccessiveDifference,
+                Method::Other => engine::ReplicateMethod::Other,
+            },
+            scale: self.scale,
+            rscales: self.rscales,
+            rho: self.rho,
+            mse: self.mse,
+            combined: self.combined,
+            df: self.df,
+        }
+    }
 }
 
 /// One column, or several.
@@ -171,7 +252,7 @@ impl WeightsSection {
             strata: self.strata.into(),
             psu: self.psu,
             fpc: self.fpc,
-            replicates: self.replicates.into(),
+            replicates: self.replicates.map(ReplicatesSection::replicates),
             mode: match self.mode {
                 Mode::Required => engine::WeightsMode::Required,
                 Mode::Default => engine::WeightsMode::Default,

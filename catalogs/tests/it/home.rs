@@ -351,7 +351,7 @@ fn weights_are_declared_for_a_dataset_or_for_a_table_of_it() {
             "datasets/panel.yaml",
             "dataset: {id: panel}\ndatabase: {type: parquet, connection: {path: panel}}\nweights: {table: people, \
              unit: person_id, weight: weight, period: month, strata: [region, age], psu: household, fpc: total, \
-             replicates: [r1, r2], mode: default}\n",
+             replicates: {columns: [r1, r2], type: JK1}, mode: default}\n",
         )
         .file(
             "datasets/wave.yaml",
@@ -364,7 +364,14 @@ fn weights_are_declared_for_a_dataset_or_for_a_table_of_it() {
     let registry = Registry::new(&home);
     let weights = registry.dataset("panel").unwrap().weights.clone().unwrap();
     assert_eq!((weights.table.as_deref(), weights.unit.as_deref()), (Some("people"), Some("person_id")));
-    assert_eq!((weights.strata.len(), weights.replicates.len(), weights.mode), (2, 2, WeightsMode::Default));
+    assert_eq!(
+        (
+            weights.strata.len(),
+            weights.replicates.as_ref().map_or(0, |replicates| replicates.columns.len()),
+            weights.mode
+        ),
+        (2, 2, WeightsMode::Default)
+    );
     let weights = registry.dataset("wave").unwrap().weights.clone().unwrap();
     assert_eq!((weights.table.as_deref(), weights.weight.as_str()), (Some("people"), "w"));
     assert_eq!((weights.strata, weights.mode), (vec!["region".to_owned()], WeightsMode::Offered));

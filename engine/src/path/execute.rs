@@ -33,7 +33,7 @@ pub(crate) enum Step {
     /// Rows.
     Batch(RecordBatch),
     /// What a reader should know.
-    Notice(&'static str),
+    Notice(String),
     /// The caller's `max_rows` cut the rest.
     Cut,
     /// The last row has gone, after these joins.
@@ -81,7 +81,7 @@ struct Cut {
 }
 
 async fn drive(optimized: Optimized, cut: Cut, sender: mpsc::Sender<Step>) -> Result<(), Error> {
-    let Optimized { mut physical, task, schema, permit, second, .. } = optimized;
+    let Optimized { mut physical, task, schema, permit, notices, second, .. } = optimized;
     let mut batches = execute_stream(Arc::clone(&physical), Arc::clone(&task))?;
     let mut first = batches.next().await;
     if matches!(&first, Some(Err(error)) if second.helps(&physical, error)) {
@@ -89,7 +89,7 @@ async fn drive(optimized: Optimized, cut: Cut, sender: mpsc::Sender<Step>) -> Re
         physical = second.physical(&task).await?;
         batches = execute_stream(Arc::clone(&physical), task)?;
         first = batches.next().await;
-        if sender.send(Step::Notice(spilling::NOTICE)).await.is_err() {
+        if sender.send(Step::Notice(spilling::NOTICE.to_owned())).await.is_err() {
             return Ok(());
         }
     }
@@ -117,6 +117,9 @@ async fn drive(optimized: Optimized, cut: Cut, sender: mpsc::Sender<Step>) -> Re
     }
     let last = if is_cut_short { Step::Cut } else { Step::End(joins(&physical)) };
     drop((batches, physical, permit));
+    for notice in notices.sentences() {
+        let _ = sender.send(Step::Notice(notice)).await;
+    }
     let _ = sender.send(last).await;
     Ok(())
 }

@@ -2,6 +2,7 @@
 //! scan is one that the principal was granted.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
@@ -12,7 +13,9 @@ use super::plan::Planned;
 use super::weights;
 use crate::journal::Kind;
 use crate::policy::{Grants, Reads, verify_logical};
-use crate::{Code, Error, Principal, Query, reach, stream, system, weighted};
+use crate::survey::{self, Notices};
+use crate::weighted::is_weighted;
+use crate::{Code, Error, Principal, Query, grouping_sets, reach, stream, system};
 
 /// A plan that may run.
 pub(super) struct Governed {
@@ -22,6 +25,8 @@ pub(super) struct Governed {
     schema: SchemaRef,
     datasets: BTreeSet<String>,
     kind: Kind,
+    /// What is found out about estimates while they are made.
+    pub(super) notices: Arc<Notices>,
 }
 
 impl Planned {
@@ -36,7 +41,9 @@ impl Planned {
             weights::check(&self.plan, &self.weighted, query)?;
         }
         let kind = kind(&self.plan, &self.datasets)?;
-        let plan = reach::rewrite(self.plan)?;
+        let notices = Arc::<Notices>::default();
+        let plan = grouping_sets::expand(self.plan)?;
+        let plan = reach::rewrite(survey::rewrite(plan, &self.reads, self.grants.has_policies(), &notices)?)?;
         let plan = self.state.analyzer().execute_and_check(plan, self.state.config_options(), |_, _| {})?;
         let schema = stream::plain_schema(plan.schema().as_arrow());
         let plan = match query.max_rows {
@@ -47,7 +54,7 @@ impl Planned {
             }
             _ => plan,
         };
-        Ok(Governed { state: self.state, plan, grants: self.grants, schema, datasets: self.datasets, kind })
+        Ok(Governed { state: self.state, plan, grants: self.grants, schema, datasets: self.datasets, kind, notices })
     }
 }
 
@@ -91,8 +98,7 @@ fn kind(plan: &LogicalPlan, datasets: &BTreeSet<String>) -> Result<Kind, Error> 
     if !datasets.is_empty() && datasets.iter().all(|dataset| dataset == system::DATASET) {
         return Ok(Kind::Metadata);
     }
-    let weighted: BTreeSet<String> = weighted::all().iter().map(|function| function.name().to_owned()).collect();
-    let (mut aggregated, mut is_weighted) = (false, false);
+    let (mut aggregated, mut is_weighed) = (false, false);
     plan.apply_with_subqueries(|node| {
         aggregated |= matches!(node, LogicalPlan::Aggregate(_) | LogicalPlan::Distinct(_));
         node.apply_expressions(|expr| {
@@ -102,12 +108,12 @@ fn kind(plan: &LogicalPlan, datasets: &BTreeSet<String>) -> Result<Kind, Error> 
                     Expr::WindowFunction(function) => Some(function.fun.name()),
                     _ => None,
                 };
-                is_weighted |= function.is_some_and(|name| weighted.contains(name));
+                is_weighed |= function.is_some_and(is_weighted);
                 Ok(TreeNodeRecursion::Continue)
             })
         })
     })?;
-    Ok(if is_weighted {
+    Ok(if is_weighed {
         Kind::Weighted
     } else if aggregated {
         Kind::Aggregated

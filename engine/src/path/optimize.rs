@@ -18,6 +18,7 @@ use super::spilling::SecondPlan;
 use crate::journal::{Entry, Kind};
 use crate::policy::verify_physical;
 use crate::share::share_equal_parts;
+use crate::survey::Notices;
 use crate::{Code, Engine, Error, Transfers};
 
 /// A plan that runs, with its turn to do so.
@@ -27,6 +28,7 @@ pub(super) struct Optimized {
     pub(super) schema: SchemaRef,
     pub(super) datasets: Vec<String>,
     pub(super) permit: Option<OwnedSemaphorePermit>,
+    pub(super) notices: Arc<Notices>,
     /// For the case that memory does not suffice.
     pub(super) second: SecondPlan,
 }
@@ -62,9 +64,9 @@ impl Governed {
             config = config.with_batch_size(rows);
         }
         let task = engine.inner.sessions.task(&self.state, config, entry.id().to_string(), deadline.into_std());
-        let (schema, datasets) = (self.schema(), self.datasets());
+        let (schema, datasets, notices) = (self.schema(), self.datasets(), Arc::clone(&self.notices));
         let second = SecondPlan { state: self.state, logical, reads };
-        Ok(Optimized { physical, task, schema, datasets, permit, second })
+        Ok(Optimized { physical, task, schema, datasets, permit, notices, second })
     }
 }
 

@@ -26,6 +26,7 @@ use datafusion::sql::resolve::resolve_table_references;
 use super::parse::{Asked, parse};
 use super::resolve::Names;
 use crate::policy::Grants;
+use crate::survey::{self, Read};
 use crate::{Code, Dataset, Engine, Error, Principal, Query, system};
 
 /// A plan whose names are resolved, and which nothing governs yet.
@@ -34,6 +35,7 @@ pub(super) struct Planned {
     pub(super) plan: LogicalPlan,
     pub(super) grants: Grants,
     pub(super) datasets: BTreeSet<String>,
+    pub(super) reads: Vec<Read>,
     /// Those of them that declare weights.
     pub(super) weighted: Vec<Arc<Dataset>>,
     parameters: SchemaRef,
@@ -75,7 +77,7 @@ impl Planned {
         }
         let default_dataset = query.dataset.as_deref().or(engine.inner.default_dataset.as_deref());
         let names = Names { engine, principal, query, default_dataset, state: &state };
-        let (plan, grants, datasets) = match parse(query)? {
+        let Statements { plan, grants, reads } = match parse(query)? {
             Asked::Statement(statement) => statement_plan(*statement, &names).await?,
             Asked::Tables => {
                 let listing = Query::new(system::SHOW_TABLES);
@@ -87,37 +89,47 @@ impl Planned {
             Asked::Columns(name) => columns_plan(object_name_to_table_reference(name, true)?, &names).await?,
         };
         let parameters = parameters(&plan)?;
+        let datasets: BTreeSet<String> = reads.iter().map(|read| read.dataset.id.clone()).collect();
         let declared = datasets.iter().filter_map(|id| engine.inner.catalog.dataset(id));
         let weighted = declared.filter(|dataset| dataset.weights.is_some()).collect();
-        Ok(Self { state, plan, grants, datasets, weighted, parameters })
+        Ok(Self { state, plan, grants, datasets, reads, weighted, parameters })
     }
 }
 
-async fn statement_plan(
-    statement: Statement,
-    names: &Names<'_>,
-) -> Result<(LogicalPlan, Grants, BTreeSet<String>), Error> {
+/// A statement, planned, and what it reads.
+struct Statements {
+    plan: LogicalPlan,
+    grants: Grants,
+    reads: Vec<Read>,
+}
+
+async fn statement_plan(mut statement: Statement, names: &Names<'_>) -> Result<Statements, Error> {
+    let frames = survey::complete(&mut statement)?;
     let (references, _ctes) = resolve_table_references(&statement, true)?;
     let mut grants = Grants::default();
-    let mut datasets = BTreeSet::new();
+    let mut reads = Vec::with_capacity(references.len());
     let mut tables = HashMap::with_capacity(references.len());
     for reference in references {
         match names.resolve(&reference, &mut grants).await {
             Ok(resolved) => {
-                datasets.insert(resolved.dataset);
-                tables.insert(reference, resolved.source);
+                tables.insert(reference, Arc::clone(&resolved.source));
+                reads.push(names.read(resolved, None));
             }
             // References include functions in FROM, such as generate_series(1, 9).
             Err(error) if error.code() == Code::TableNotFound && is_function(&reference, names.state) => {}
             Err(error) => return Err(error),
         }
     }
+    for frame in frames {
+        let resolved = names.resolve(&TableReference::parse_str(&frame), &mut grants).await?;
+        reads.push(names.read(resolved, Some(frame)));
+    }
     let context = Context { state: names.state, tables, functions: Mutex::default() };
     let plan = SqlToRel::new(&context).statement_to_plan(statement)?;
     for provider in context.functions.into_inner().unwrap_or_else(PoisonError::into_inner) {
         grants.grant(&provider, None);
     }
-    Ok((plan, grants, datasets))
+    Ok(Statements { plan, grants, reads })
 }
 
 fn is_function(reference: &TableReference, state: &SessionState) -> bool {
@@ -125,10 +137,7 @@ fn is_function(reference: &TableReference, state: &SessionState) -> bool {
 }
 
 /// DESCRIBE: the columns of a table as rows.
-async fn columns_plan(
-    name: TableReference,
-    names: &Names<'_>,
-) -> Result<(LogicalPlan, Grants, BTreeSet<String>), Error> {
+async fn columns_plan(name: TableReference, names: &Names<'_>) -> Result<Statements, Error> {
     let mut grants = Grants::default();
     let resolved = names.resolve(&name, &mut grants).await?;
     let rows = resolved
@@ -145,7 +154,7 @@ async fn columns_plan(
     let titles = ["column_name", "data_type", "nullable"];
     let columns = builder.schema().columns();
     let named = columns.into_iter().zip(titles).map(|(column, title)| Expr::Column(column).alias(title));
-    Ok((builder.project(named)?.build()?, grants, BTreeSet::from([resolved.dataset])))
+    Ok(Statements { plan: builder.project(named)?.build()?, grants, reads: vec![names.read(resolved, None)] })
 }
 
 /// The parameters of a plan by position. A gap, such as `$1` and `$3`, is an error.

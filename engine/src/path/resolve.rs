@@ -15,6 +15,7 @@ use futures::stream::{self, StreamExt};
 
 use crate::names::{listing, nearest};
 use crate::policy::{Grants, PolicyTable, may_see};
+use crate::survey::Read;
 use crate::{Code, Dataset, Engine, Error, Principal, Query, TableProviderRef, system};
 
 /// The catalog that canonical names start with.
@@ -36,6 +37,8 @@ pub(super) struct Names<'a> {
 pub(super) struct Resolved {
     pub(super) source: Arc<dyn TableSource>,
     pub(super) dataset: String,
+    /// The name after `dataset.`.
+    pub(super) table: String,
 }
 
 impl Names<'_> {
@@ -58,6 +61,13 @@ impl Names<'_> {
                 self.table(&dataset, schema, table, grants).await
             }
         }
+    }
+
+    /// What a resolved name reads. The tables of the engine itself are of a dataset that nobody declares.
+    pub(super) fn read(&self, resolved: Resolved, asked_as: Option<String>) -> Read {
+        let known = self.engine.inner.catalog.dataset(&resolved.dataset);
+        let undeclared = || Arc::new(Dataset { id: resolved.dataset.clone(), ..Dataset::default() });
+        Read { dataset: known.unwrap_or_else(undeclared), source: resolved.source, table: resolved.table, asked_as }
     }
 
     fn find(&self, id: &str) -> Option<Arc<Dataset>> {
@@ -89,7 +99,7 @@ impl Names<'_> {
 
     fn system(&self, table: &str, grants: &mut Grants) -> Result<Resolved, Error> {
         let provider = system::provider(self.engine, self.principal, self.query, table)?;
-        Ok(self.open(system::DATASET, provider, grants))
+        Ok(self.open(system::DATASET, table, provider, grants))
     }
 
     async fn table(
@@ -111,14 +121,14 @@ impl Names<'_> {
         let Some(provider) = opened else { return Err(self.no_table(dataset, table).await) };
         let rules = self.engine.inner.policies.on(self.principal, dataset, schema, table);
         if rules.is_empty() {
-            return Ok(self.open(&dataset.id, provider, grants));
+            return Ok(self.open(&dataset.id, &listed_name(dataset, schema, table), provider, grants));
         }
         self.restricted(dataset, schema, table, &rules, provider, grants)
     }
 
-    fn open(&self, dataset: &str, provider: Arc<dyn TableProvider>, grants: &mut Grants) -> Resolved {
+    fn open(&self, dataset: &str, table: &str, provider: Arc<dyn TableProvider>, grants: &mut Grants) -> Resolved {
         grants.grant(&provider, None);
-        Resolved { source: provider_as_source(provider), dataset: dataset.to_owned() }
+        Resolved { source: provider_as_source(provider), dataset: dataset.to_owned(), table: table.to_owned() }
     }
 
     fn restricted(
@@ -130,10 +140,11 @@ impl Names<'_> {
         provider: TableProviderRef,
         grants: &mut Grants,
     ) -> Result<Resolved, Error> {
-        let name = TableReference::full(CATALOG, dataset.id.as_str(), listed_name(dataset, schema, table));
+        let listed = listed_name(dataset, schema, table).into_owned();
+        let name = TableReference::full(CATALOG, dataset.id.as_str(), listed.as_str());
         let (secured, policy) = PolicyTable::under(rules, Arc::clone(&provider), name, self.state)?;
         grants.grant(&provider, Some(policy));
-        Ok(Resolved { source: provider_as_source(Arc::new(secured)), dataset: dataset.id.clone() })
+        Ok(Resolved { source: provider_as_source(Arc::new(secured)), dataset: dataset.id.clone(), table: listed })
     }
 
     async fn no_table(&self, dataset: &Arc<Dataset>, table: &str) -> Error {

@@ -6,7 +6,8 @@ use datafusion::common::Result;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::{Expr, LogicalPlan, WindowFunctionDefinition};
 
-use crate::{Code, Dataset, Error, Query, Weights, WeightsMode, weighted};
+use crate::weighted::is_weighted;
+use crate::{Code, Dataset, Error, Query, Weights, WeightsMode};
 
 /// Plain aggregates that weights don't change.
 const INDIFFERENT: &[&str] = &[
@@ -73,7 +74,6 @@ fn plain_aggregate(plan: &LogicalPlan) -> Result<Option<String>, Error> {
 
 /// The aggregates that a node itself makes, also as windows: weighted ones, and plain ones that weights would change.
 fn functions(node: &LogicalPlan) -> Result<(Vec<String>, Vec<String>)> {
-    let weighted: Vec<String> = weighted::all().iter().map(|function| function.name().to_owned()).collect();
     let mut made = Vec::new();
     node.apply_expressions(|expr| {
         expr.apply(|expr| {
@@ -90,7 +90,7 @@ fn functions(node: &LogicalPlan) -> Result<(Vec<String>, Vec<String>)> {
         })
     })?;
     made.retain(|name| !INDIFFERENT.contains(&name.as_str()));
-    Ok(made.into_iter().partition(|name| weighted.contains(name)))
+    Ok(made.into_iter().partition(|name| is_weighted(name)))
 }
 
 /// Whether what the node reads are weighted figures already.

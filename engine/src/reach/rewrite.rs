@@ -15,18 +15,16 @@ use std::sync::Arc;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, Result};
 use datafusion::functions::expr_fn::coalesce;
-use datafusion::functions_aggregate::count::Count;
 use datafusion::functions_aggregate::first_last::first_value_udaf;
 use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::{
     Aggregate, AggregateUDF, Expr, LogicalPlan, LogicalPlanBuilder, cast, ident, lit, when,
 };
 
-use super::unit_weight::UnitWeight;
+use super::unit_weight::function as unit_weight_of;
 use super::{NAME, misplaced};
-use crate::extremes::Extreme;
-use crate::integers::{self, OfIntegers};
-use crate::weighted::{self, Function, weighted_count};
+use crate::merging::merged_by;
+use crate::weighted::weighted_count;
 use crate::{Code, Error};
 
 /// The column that numbers the copies of a row.
@@ -37,7 +35,7 @@ const COPY_OF_OTHERS: i64 = 0;
 /// The plan with every `reach` taken apart, in subqueries too. Names, types and nullability of its columns stay.
 ///
 /// # Errors
-/// `unsupported_sql` where `reach` stands as a window function, in GROUPING SETS, or has DISTINCT.
+/// `unsupported_sql` where `reach` stands as a window function or has DISTINCT.
 pub(crate) fn rewrite(plan: LogicalPlan) -> Result<LogicalPlan> {
     if !mentions_reach(&plan)? {
         return Ok(plan);
@@ -108,12 +106,6 @@ struct TwoLevels<'a> {
 
 impl<'a> TwoLevels<'a> {
     fn of(aggregate: &'a Aggregate) -> Result<Self> {
-        if aggregate.group_expr.iter().any(|key| matches!(key, Expr::GroupingSet(_))) {
-            let message = "reach(unit, w) cannot be used with GROUPING SETS, ROLLUP or CUBE.";
-            return Err(Error::new(Code::UnsupportedSql, message)
-                .hint("Write one GROUP BY per set, with UNION ALL.")
-                .into());
-        }
         let mut units: Vec<&Expr> = Vec::new();
         let mut parts = Vec::with_capacity(aggregate.aggr_expr.len());
         for expr in &aggregate.aggr_expr {
@@ -202,7 +194,7 @@ impl<'a> TwoLevels<'a> {
             Part::Reach { call, unit } => {
                 let (unit_expr, weight) = arguments(call)?;
                 let mut first = (*call).clone();
-                first.func = Arc::new(AggregateUDF::from(Function::of::<UnitWeight, 1>()));
+                first.func = unit_weight_of();
                 first.params.args = vec![weight.clone()];
                 first.params.order_by.clear();
                 let known = unit_expr.clone().is_not_null();
@@ -256,23 +248,5 @@ fn arguments(call: &AggregateFunction) -> Result<(&Expr, &Expr), Error> {
     match call.params.args.as_slice() {
         [unit, weight] => Ok((unit, weight)),
         _ => Err(misplaced()),
-    }
-}
-
-/// What merges the values that an aggregate has of parts of a group, if they suffice for its value of the whole.
-fn merged_by(call: &AggregateFunction) -> Option<Arc<AggregateUDF>> {
-    let params = &call.params;
-    if params.distinct || !params.order_by.is_empty() || params.null_treatment.is_some() {
-        return None;
-    }
-    let inner = call.func.inner();
-    if inner.is::<Count>() {
-        Some(integers::sum())
-    } else if inner.is::<Extreme>() || inner.downcast_ref::<OfIntegers>().is_some_and(OfIntegers::is_sum) {
-        Some(Arc::clone(&call.func))
-    } else if inner.is::<Function>() {
-        weighted::merged_by(&call.func)
-    } else {
-        None
     }
 }

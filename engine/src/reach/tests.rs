@@ -211,8 +211,6 @@ fn what_reach_cannot_do_it_says() {
     error("SELECT reach(person, w) OVER () FROM t", Code::UnsupportedSql, "no window form");
     error("SELECT reach(person, w) OVER (ORDER BY g) FROM t", Code::UnsupportedSql, "no window form");
     error("SELECT reach(DISTINCT person, w) FROM t", Code::UnsupportedSql, "takes no DISTINCT");
-    error("SELECT g, reach(person, w) FROM t GROUP BY ROLLUP (g)", Code::UnsupportedSql, "GROUPING SETS");
-    error("SELECT g, reach(person, w) FROM t GROUP BY GROUPING SETS ((g), ())", Code::UnsupportedSql, "GROUPING SETS");
     error("SELECT reach(person) FROM t", Code::InvalidArgument, "takes 2 arguments, not 1");
     error("SELECT reach(person, house) FROM t", Code::InvalidArgument, "w must be a number, not text");
     error("SELECT reach(person, -w) FROM t", Code::InvalidArgument, "reach: a weight is negative");

@@ -1,9 +1,23 @@
 //! The weight of one unit: what its rows agree on.
 
-use datafusion::logical_expr::Documentation;
+use std::sync::Arc;
 
-use crate::weighted::{Moments, Parameter, Statistic};
+use datafusion::logical_expr::expr::AggregateFunction;
+use datafusion::logical_expr::{AggregateUDF, Documentation, Expr};
+
+use crate::weighted::{Function, Moments, Parameter, Statistic};
 use crate::{Code, Error};
+
+/// The inner aggregate, as a function.
+pub(super) fn function() -> Arc<AggregateUDF> {
+    Arc::new(AggregateUDF::from(Function::of::<UnitWeight, 1>()))
+}
+
+/// A call of it on the weights that `filter` leaves.
+pub(crate) fn unit_weight(weight: Expr, filter: Option<Expr>) -> Expr {
+    let filter = filter.map(Box::new);
+    Expr::AggregateFunction(AggregateFunction::new_udf(function(), vec![weight], false, filter, vec![], None))
+}
 
 /// How far a unit's weights may be apart, relative to the largest: what float arithmetic leaves of one number.
 const TOLERANCE: f64 = 1e-9;
@@ -60,7 +74,7 @@ impl Statistic<1> for UnitWeight {
         if max - min > max * TOLERANCE {
             return Err(Error::new(
                 Code::InvalidArgument,
-                "reach(unit, w): a unit has different weights in one group, so it has no single weight to count.",
+                "A unit has different weights in one group, so it has no single weight to count.",
             )
             .hint("Where weights change with a period, group by the period, or filter one period."));
         }

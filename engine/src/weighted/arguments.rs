@@ -44,7 +44,7 @@ impl Parameter {
         Self { name, kind: Kind::Unit }
     }
 
-    pub(super) fn name(&self) -> &'static str {
+    pub(crate) fn name(&self) -> &'static str {
         self.name
     }
 
@@ -53,7 +53,7 @@ impl Parameter {
     }
 
     /// The type that the function computes with, where the argument has one that fits.
-    fn coerce(&self, given: &DataType) -> Option<DataType> {
+    pub(crate) fn coerce(&self, given: &DataType) -> Option<DataType> {
         match self.kind {
             Kind::Unit => Some(given.clone()),
             Kind::Condition if given.is_null() => Some(DataType::Boolean),
@@ -88,7 +88,7 @@ pub(super) fn coerce(parameters: &[Parameter], given: &[DataType]) -> Vec<DataTy
 ///
 /// # Errors
 /// `invalid_argument`, naming the function's signature and the argument that is wrong.
-pub(super) fn check(name: &str, parameters: &[Parameter], given: &[DataType]) -> Result<(), Error> {
+pub(crate) fn check(name: &str, parameters: &[Parameter], given: &[DataType]) -> Result<(), Error> {
     let signature = signature(name, parameters);
     if given.len() != parameters.len() {
         let counted = match parameters.len() {

@@ -36,13 +36,18 @@ pub(crate) trait Quantile: 'static {
 
 /// A value, as a key with the value's order, and its weight.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Entry {
-    pub(super) key: i64,
-    pub(super) weight: f64,
+pub(crate) struct Entry {
+    pub(crate) key: i64,
+    pub(crate) weight: f64,
 }
 
 impl Entry {
-    pub(super) fn compare(&self, other: &Self) -> Ordering {
+    /// The value, where it is a float.
+    pub(crate) fn value(&self) -> f64 {
+        f64::from_bits(flip(self.key).cast_unsigned())
+    }
+
+    pub(crate) fn compare(&self, other: &Self) -> Ordering {
         self.key.cmp(&other.key).then(self.weight.total_cmp(&other.weight))
     }
 }
@@ -50,7 +55,7 @@ impl Entry {
 /// The key of the smallest value that reaches `p`, in entries sorted by value; NULL of none.
 ///
 /// The shares of an exact tie may differ from `p` in the last digits, by the order of addition: they count as reached.
-pub(super) fn quantile(sorted: impl Iterator<Item = Entry> + Clone, p: f64) -> Option<i64> {
+pub(crate) fn quantile(sorted: impl Iterator<Item = Entry> + Clone, p: f64) -> Option<i64> {
     let mut sum = Sums::<1>::default();
     sorted.clone().for_each(|entry| sum.add([entry.weight]));
     let [total] = sum.totals();
@@ -75,6 +80,10 @@ pub(super) struct Keys {
 }
 
 impl Keys {
+    pub(super) fn of_floats() -> Self {
+        Self { data_type: DataType::Float64 }
+    }
+
     /// Of the type of the function's first argument.
     pub(super) fn of(args: &AccumulatorArgs) -> Self {
         Self { data_type: args.expr_fields.first().map_or(DataType::Float64, |field| field.data_type().clone()) }
@@ -95,7 +104,7 @@ impl Keys {
     pub(super) fn decode(&self, keys: Vec<Option<i64>>) -> Result<ArrayRef> {
         match &self.data_type {
             DataType::Float64 => {
-                let values = keys.into_iter().map(|key| key.map(|key| f64::from_bits(flip(key).cast_unsigned())));
+                let values = keys.into_iter().map(|key| key.map(|key| Entry { key, weight: 0.0 }.value()));
                 Ok(Arc::new(values.collect::<Float64Array>()))
             }
             other => Ok(cast(&Int64Array::from(keys), other)?),
@@ -142,7 +151,7 @@ pub(super) fn for_each_entry(
 }
 
 /// The partial state: the keys of a group and their weights, as two lists.
-pub(super) fn state_fields() -> Vec<(String, DataType)> {
+pub(crate) fn state_fields() -> Vec<(String, DataType)> {
     let list = |item| DataType::LargeList(Arc::new(Field::new_list_field(item, true)));
     vec![("values".to_owned(), list(DataType::Int64)), ("weights".to_owned(), list(DataType::Float64))]
 }
@@ -160,7 +169,7 @@ pub(super) fn to_lists(sizes: impl IntoIterator<Item = usize>, entries: &[Entry]
 }
 
 /// Calls `each` with every entry of the lists that [`to_lists`] made, and the row that it was in.
-pub(super) fn for_each_listed(lists: &[ArrayRef], mut each: impl FnMut(usize, Entry)) -> Result<()> {
+pub(crate) fn for_each_listed(lists: &[ArrayRef], mut each: impl FnMut(usize, Entry)) -> Result<()> {
     let [keys, weights] = lists else {
         return Err(internal_datafusion_err!("the partial state of a quantile is two lists, not {}", lists.len()));
     };

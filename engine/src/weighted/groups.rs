@@ -94,7 +94,7 @@ impl<S: Statistic<A>, const A: usize> GroupsAccumulator for MomentGroups<S, A> {
 }
 
 /// The fields of many moments, a column each.
-fn to_columns<M: Moments>(moments: &[M]) -> Vec<ArrayRef> {
+pub(crate) fn to_columns<M: Moments>(moments: &[M]) -> Vec<ArrayRef> {
     (0..M::default().fields().len())
         .map(|k| {
             let column: Vec<f64> = moments.iter().map(|moments| moments.fields()[k]).collect();
@@ -104,7 +104,7 @@ fn to_columns<M: Moments>(moments: &[M]) -> Vec<ArrayRef> {
 }
 
 /// Calls `each` with every partial state of the columns that [`to_columns`] made.
-pub(super) fn for_each_state<M: Moments>(columns: &[ArrayRef], mut each: impl FnMut(usize, &M)) -> Result<()> {
+pub(crate) fn for_each_state<M: Moments>(columns: &[ArrayRef], mut each: impl FnMut(usize, &M)) -> Result<()> {
     let columns = columns
         .iter()
         .map(|column| {

@@ -9,7 +9,7 @@ use super::distribution::{Entry, Keys, for_each_entry, for_each_listed, quantile
 
 /// All rows in one vector, each with its group: many small groups cost no allocation each.
 #[derive(Debug)]
-pub(super) struct QuantileGroups {
+pub(crate) struct QuantileGroups {
     name: &'static str,
     p: f64,
     keys: Keys,
@@ -26,6 +26,15 @@ struct Row {
 impl QuantileGroups {
     pub(super) fn new(name: &'static str, p: f64, args: &AccumulatorArgs) -> Self {
         Self { name, p, keys: Keys::of(args), groups: 0, rows: Vec::new() }
+    }
+
+    /// Of floats, for whoever wants their values.
+    pub(crate) fn of_floats(name: &'static str) -> Self {
+        Self { name, p: f64::NAN, keys: Keys::of_floats(), groups: 0, rows: Vec::new() }
+    }
+
+    pub(crate) fn grow(&mut self, groups: usize) {
+        self.groups = groups;
     }
 
     /// The rows of the groups to emit, and how many groups these are; the others move down.

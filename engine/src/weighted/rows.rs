@@ -11,7 +11,7 @@ use datafusion::common::{Result, internal_datafusion_err};
 use crate::{Code, Error};
 
 /// `A` columns of floats, the weight last, and which rows of them count (all, where there is no mask).
-pub(super) struct Rows<const A: usize> {
+pub(crate) struct Rows<const A: usize> {
     columns: [ScalarBuffer<f64>; A],
     mask: Option<BooleanBuffer>,
 }
@@ -19,14 +19,14 @@ pub(super) struct Rows<const A: usize> {
 impl<const A: usize> Rows<A> {
     /// # Errors
     /// `invalid_argument` when a row that takes part has a negative or infinite weight.
-    pub(super) fn of(name: &str, arguments: &[ArrayRef], filter: Option<&BooleanArray>) -> Result<Self> {
+    pub(crate) fn of(name: &str, arguments: &[ArrayRef], filter: Option<&BooleanArray>) -> Result<Self> {
         let rows = Self::unchecked(name, arguments, filter)?;
         rows.check_weights(name)?;
         Ok(rows)
     }
 
     /// The same for a caller that looks at each weight anyway, and refuses one that is none.
-    pub(super) fn unchecked(name: &str, arguments: &[ArrayRef], filter: Option<&BooleanArray>) -> Result<Self> {
+    pub(crate) fn unchecked(name: &str, arguments: &[ArrayRef], filter: Option<&BooleanArray>) -> Result<Self> {
         let mut nulls = filter.map(|filter| match filter.nulls() {
             Some(nulls) => NullBuffer::new(filter.values() & nulls.inner()),
             None => NullBuffer::new(filter.values().clone()),
@@ -51,17 +51,17 @@ impl<const A: usize> Rows<A> {
     }
 
     /// The columns, each of the batch's length: rows that are left out hold anything.
-    pub(super) fn columns(&self) -> [&[f64]; A] {
+    pub(crate) fn columns(&self) -> [&[f64]; A] {
         std::array::from_fn(|k| self.columns[k].as_ref())
     }
 
     /// Which rows count; all of them where there is none.
-    pub(super) fn mask(&self) -> Option<&BooleanBuffer> {
+    pub(crate) fn mask(&self) -> Option<&BooleanBuffer> {
         self.mask.as_ref()
     }
 
     /// How many rows count.
-    pub(super) fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         match &self.mask {
             Some(mask) => mask.count_set_bits(),
             None => self.columns.first().map_or(0, |column| column.len()),
@@ -70,7 +70,7 @@ impl<const A: usize> Rows<A> {
 
     /// Calls `each` with the index of every row that counts.
     #[inline]
-    pub(super) fn for_each(&self, mut each: impl FnMut(usize)) {
+    pub(crate) fn for_each(&self, mut each: impl FnMut(usize)) {
         match &self.mask {
             Some(mask) => mask.set_indices().for_each(each),
             None => (0..self.count()).for_each(&mut each),
@@ -89,11 +89,11 @@ impl<const A: usize> Rows<A> {
 }
 
 #[inline(always)]
-pub(super) fn is_weight(w: f64) -> bool {
+pub(crate) fn is_weight(w: f64) -> bool {
     (0.0..f64::INFINITY).contains(&w)
 }
 
-pub(super) fn bad_weight(name: &str) -> Error {
+pub(crate) fn bad_weight(name: &str) -> Error {
     Error::new(Code::InvalidArgument, format!("{name}: a weight is negative, infinite or not a number."))
         .hint("Weights are zero or more. Leave other rows out, as in FILTER (WHERE w >= 0), or make their weight NULL.")
 }

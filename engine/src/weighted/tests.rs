@@ -72,7 +72,7 @@ impl Bench {
     async fn collect(&self, sql: &str) -> Result<RecordBatch, DataFusionError> {
         let plan = self.context.state().create_logical_plan(sql).await?;
         let before = Arc::clone(plan.schema());
-        let plan = crate::reach::rewrite(plan)?;
+        let plan = crate::reach::rewrite(crate::grouping_sets::expand(plan)?)?;
         assert_eq!(before.as_ref(), plan.schema().as_ref(), "the columns that SQL was promised");
         let frame = DataFrame::new(self.context.state(), plan);
         let schema = Arc::new(frame.schema().as_arrow().clone());

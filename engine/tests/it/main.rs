@@ -11,6 +11,7 @@ mod policies;
 mod reload;
 mod share;
 mod statements;
+mod survey;
 mod weights;
 
 use std::sync::Arc;

@@ -13,7 +13,7 @@ fn engine(mode: WeightsMode) -> Engine {
         strata: Vec::new(),
         psu: None,
         fpc: None,
-        replicates: Vec::new(),
+        replicates: None,
         mode,
     };
     let dataset = Dataset { id: "panel".to_owned(), weights: Some(weights), ..Dataset::default() };

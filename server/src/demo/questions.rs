@@ -30,14 +30,18 @@ ORDER BY a.balance DESC, a.account_id
 LIMIT 5",
     },
     Question {
-        title: "How many people does connected TV reach? Weighted, by age and gender, on the panel",
+        title: "How many people does connected TV reach, and how sure is it? Weighted, by age and gender, on the panel",
         sql: "\
-SELECT p.age_group, p.gender, count(*) AS events, round(reach(p.person_id, p.weight)) AS people_reached
-FROM panel.events e
-JOIN panel.people p ON p.person_id = e.person_id
-WHERE e.medium = 'ctv' AND e.action = 'play' AND e.month = '2026-03'
-GROUP BY p.age_group, p.gender
-ORDER BY p.age_group, p.gender",
+SELECT age_group, gender, events, round(reach['estimate']) AS people_reached,
+  round(reach['ci_high'] - reach['estimate']) AS margin_of_error
+FROM (
+  SELECT p.age_group, p.gender, count(*) AS events, svy_count(DISTINCT p.person_id) AS reach
+  FROM panel.events e
+  JOIN panel.people p ON p.person_id = e.person_id
+  WHERE e.medium = 'ctv' AND e.action = 'play' AND e.month = '2026-03'
+  GROUP BY p.age_group, p.gender
+) people
+ORDER BY age_group, gender",
     },
     Question {
         title: "What do the bank's customers spend online? A join of PostgreSQL with Parquet",

@@ -13,7 +13,7 @@ use super::tool::{Reply, Tool};
 const BUDGET: usize = 6 * 1024;
 
 /// How to ask Weft, and how not to be wrong about weighted data.
-const RULES: [&str; 11] = [
+const RULES: [&str; 12] = [
     "Tables are written dataset.table, such as panel.people; dataset.schema.table works too. One statement may join tables \
      of any datasets. With dataset_id, bare table names are looked up in that dataset.",
     "The dialect is close to PostgreSQL: unquoted names fold to lower case, \"Quoted\" ones are exact; date_trunc, \
@@ -30,6 +30,9 @@ const RULES: [&str; 11] = [
      and take reach(unit, weight), which counts each person once; weighted_count there counts a person once per event.",
     "COUNT, SUM and AVG do not weigh by themselves. A mean per person: weighted_avg(x, weight). A share of people: weighted_share(condition, weight). One total by another: \
      weighted_ratio(numerator, denominator, weight).",
+    "How sure a figure is: svy_mean(x), svy_share(condition), svy_count(DISTINCT unit) and their kin take the design from the \
+     dataset and give a struct {estimate, se, ci_low, ci_high, deff, n, n_people, df}: s['estimate']. Whether two groups \
+     differ: svy_mean_diff(x, a, b)['p_value'].",
     "Before you trust a group, look at its base, count(DISTINCT unit), and at effective_n(weight): below about 30 people a \
      figure is weak, and should be reported as such.",
     "An error has a code and a hint: mend the SQL and ask again.",

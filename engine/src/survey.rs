@@ -1,0 +1,48 @@
+//! Estimates with their uncertainty: what a sample says about its population, and how far it can be trusted.
+//!
+//! SQL sees functions, but nothing runs under their names: [`rewrite`] takes each apart into levels of plain aggregates, which
+//! vectorize, spill and distribute. One function is one file under `survey/estimators/` and one line in `ESTIMATORS`.
+
+mod design;
+mod estimate;
+mod estimators;
+mod function;
+mod lists;
+mod named;
+mod notices;
+mod one_group;
+mod options;
+mod part;
+mod people;
+mod positions;
+mod replicated;
+mod report;
+mod rewrite;
+mod rows;
+mod single;
+mod step;
+mod stratum;
+mod student;
+mod sums;
+mod trace;
+mod values;
+mod wide;
+
+use std::sync::Arc;
+
+use datafusion::logical_expr::AggregateUDF;
+
+pub(crate) use design::Read;
+pub(crate) use named::complete;
+pub(crate) use notices::Notices;
+pub(crate) use rewrite::rewrite;
+
+/// Every function, for a session to register.
+pub(crate) fn all() -> Vec<Arc<AggregateUDF>> {
+    function::all().collect()
+}
+
+/// Whether a function of this name is one of them.
+pub(crate) fn is_survey_function(name: &str) -> bool {
+    estimators::ESTIMATORS.iter().any(|estimator| estimator.name() == name)
+}

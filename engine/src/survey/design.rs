@@ -1,0 +1,222 @@
+//! The design of a call: what its dataset declares, and what the call says otherwise.
+
+use std::sync::Arc;
+
+use arrow::datatypes::DataType;
+use datafusion::common::Column;
+use datafusion::logical_expr::{Expr, LogicalPlan, TableScan, TableSource, cast};
+
+use super::replicated::Replication;
+use super::trace::{self, Origin};
+use crate::{Code, Dataset, Error, Weights};
+
+/// A table that a query reads.
+#[derive(Clone)]
+pub(crate) struct Read {
+    pub(crate) source: Arc<dyn TableSource>,
+    pub(crate) dataset: Arc<Dataset>,
+    /// Its name after `dataset.`.
+    pub(crate) table: String,
+    /// The text that named it, where a call named it as its frame.
+    pub(crate) asked_as: Option<String>,
+}
+
+/// The columns of a design, as expressions over the rows that are aggregated.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub(super) struct Design {
+    pub(super) weight: Expr,
+    /// None where each row is a sampling unit.
+    pub(super) psu: Option<Expr>,
+    pub(super) strata: Vec<Expr>,
+    pub(super) fpc: Option<Expr>,
+    /// Who is a person.
+    pub(super) unit: Option<Expr>,
+    /// What tells the variance, where it is not strata and PSUs.
+    pub(super) replicates: Option<Replicates>,
+    /// The table that names all PSUs, where it is not that of the columns.
+    pub(super) frame: Option<String>,
+}
+
+/// Columns of replicate weights, and how they make a variance.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Replicates {
+    pub(super) columns: Vec<Expr>,
+    pub(super) replication: Replication,
+}
+
+/// What a call says of its design.
+#[derive(Debug, Default)]
+pub(super) struct Given {
+    pub(super) weight: Option<Expr>,
+    pub(super) psu: Option<Expr>,
+    pub(super) strata: Option<Expr>,
+    pub(super) fpc: Option<Expr>,
+    pub(super) unit: Option<Expr>,
+    pub(super) frame: Option<String>,
+}
+
+impl Design {
+    /// The design of a call over `rows`.
+    ///
+    /// # Errors
+    /// `design_missing` where there are no weights; `ambiguous_name` where there are several.
+    pub(super) fn of(function: &str, given: Given, rows: &LogicalPlan, reads: &[Read]) -> Result<Self, Error> {
+        let declared = match &given.weight {
+            Some(weight) => declared_by(weight, rows, reads),
+            None => Some(declared(function, rows, reads)?),
+        };
+        let find = |name: &String, what: &str| match &declared {
+            Some((scan, _)) => column_of(rows, scan, name).ok_or_else(|| out_of_reach(function, name, what)),
+            None => Err(out_of_reach(function, name, what)),
+        };
+        let weights = declared.as_ref().map(|(_, weights)| *weights);
+        let pick = |given: Option<Expr>, name: Option<&String>, what: &str| match (given, name) {
+            (Some(given), _) => Ok(Some(given)),
+            (None, Some(name)) => find(name, what).map(Some),
+            (None, None) => Ok(None),
+        };
+        let weight =
+            pick(given.weight, weights.map(|weights| &weights.weight), "weight")?.ok_or_else(|| no_design(function))?;
+        let unit = pick(given.unit, weights.and_then(|weights| weights.unit.as_ref()), "unit")?;
+        let psu = pick(given.psu, weights.and_then(|weights| weights.psu.as_ref()), "psu")?;
+        let fpc = pick(given.fpc, weights.and_then(|weights| weights.fpc.as_ref()), "fpc")?;
+        let strata = match (given.strata, weights) {
+            (Some(strata), _) => vec![strata],
+            (None, Some(weights)) => {
+                weights.strata.iter().map(|name| find(name, "strata")).collect::<Result<_, _>>()?
+            }
+            (None, None) => Vec::new(),
+        };
+        let psu = psu.or_else(|| unit.clone());
+        let weight = cast(weight, DataType::Float64);
+        let replicates = match &declared {
+            Some((scan, Weights { replicates: Some(replicates), .. })) => {
+                Some(replicates_of(function, rows, scan, replicates)?)
+            }
+            _ => None,
+        };
+        Ok(Self { weight, psu, strata, fpc, unit, replicates, frame: given.frame })
+    }
+
+    /// The expressions that must have a value in rows of the design.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &Expr> {
+        self.strata.iter().chain(&self.psu)
+    }
+}
+
+/// The design that is declared of the table that `weight` comes from.
+fn declared_by<'a>(weight: &Expr, rows: &'a LogicalPlan, reads: &'a [Read]) -> Option<(&'a TableScan, &'a Weights)> {
+    let (scan, _) = trace::below(rows, weight)?;
+    weights_of(scan, reads).map(|weights| (scan, weights))
+}
+
+/// The one declared design whose weight is a column of the rows.
+fn declared<'a>(
+    function: &str,
+    rows: &'a LogicalPlan,
+    reads: &'a [Read],
+) -> Result<(&'a TableScan, &'a Weights), Error> {
+    let mut found: Vec<(&TableScan, &Weights, &str)> = Vec::new();
+    for place in 0..rows.schema().fields().len() {
+        let Some(Origin { scan, column }) = trace::at(rows, place) else { continue };
+        let Some(read) = read_of(scan, reads) else { continue };
+        let Some(weights) = weights_of(scan, reads) else { continue };
+        let is_known = found.iter().any(|(known, _, _)| std::ptr::eq(*known, scan));
+        if *scan.source.schema().field(column).name() == weights.weight && !is_known {
+            found.push((scan, weights, &read.dataset.id));
+        }
+    }
+    match found.as_slice() {
+        [(scan, weights, _)] => Ok((scan, weights)),
+        [] => Err(not_declared(function, reads)),
+        // Several tables of one dataset hold the same weights, unless one of them is there twice.
+        [(scan, weights, id), others @ ..]
+            if others.iter().all(|(other, _, other_id)| id == other_id && scan.table_name != other.table_name)
+                && others.iter().all(|(other, _, _)| !is_same_table(other, scan, reads)) =>
+        {
+            Ok((scan, weights))
+        }
+        [(one, weights, _), (other, ..), ..] => {
+            let message = format!(
+                "{function}: the rows have two weights, of \"{}\" and of \"{}\".",
+                one.table_name, other.table_name
+            );
+            let column = &weights.weight;
+            Err(Error::new(Code::AmbiguousName, message).hint(format!(
+                "Say which: weight => {}.{column}, and psu, strata and fpc where they apply.",
+                one.table_name
+            )))
+        }
+    }
+}
+
+fn is_same_table(one: &TableScan, other: &TableScan, reads: &[Read]) -> bool {
+    match (read_of(one, reads), read_of(other, reads)) {
+        (Some(one), Some(other)) => one.dataset.id == other.dataset.id && one.table == other.table,
+        _ => true,
+    }
+}
+
+fn read_of<'a>(scan: &TableScan, reads: &'a [Read]) -> Option<&'a Read> {
+    reads.iter().find(|read| Arc::ptr_eq(&read.source, &scan.source))
+}
+
+fn weights_of<'a>(scan: &TableScan, reads: &'a [Read]) -> Option<&'a Weights> {
+    let read = read_of(scan, reads)?;
+    let weights = read.dataset.weights.as_ref()?;
+    weights.table.as_ref().is_none_or(|table| *table == read.table).then_some(weights)
+}
+
+/// The column of the rows that is `name` of the scan.
+fn column_of(rows: &LogicalPlan, scan: &TableScan, name: &str) -> Option<Expr> {
+    let wanted = scan.source.schema().index_of(name).ok()?;
+    let places = 0..rows.schema().fields().len();
+    let is_it = |place: &usize| trace::column_in(rows, *place, scan) == Some(wanted);
+    places.into_iter().find(is_it).map(|place| Expr::Column(Column::from(rows.schema().qualified_field(place))))
+}
+
+/// The columns of replicates among those of the rows.
+fn replicates_of(
+    function: &str,
+    rows: &LogicalPlan,
+    scan: &TableScan,
+    declared: &crate::Replicates,
+) -> Result<Replicates, Error> {
+    let schema = scan.source.schema();
+    let names = declared.names(schema.fields().iter().map(|field| field.name().as_str()));
+    let column = |name: &String| {
+        let column = column_of(rows, scan, name).ok_or_else(|| out_of_reach(function, name, "replicates"))?;
+        Ok(cast(column, DataType::Float64))
+    };
+    let columns = names.iter().map(column).collect::<Result<Vec<_>, Error>>()?;
+    let (scale, rscales) = declared.scales(columns.len())?;
+    let replication =
+        Replication { scale, rscales, is_combined: declared.combined, is_mse: declared.mse, freedom: declared.df };
+    Ok(Replicates { columns, replication })
+}
+
+fn out_of_reach(function: &str, name: &str, what: &str) -> Error {
+    Error::new(
+        Code::DesignMissing,
+        format!("{function}: the {what} of the design, \"{name}\", is not among the columns of its rows."),
+    )
+    .hint(format!("Select it in the subquery, or say {what} => expression."))
+}
+
+fn no_design(function: &str) -> Error {
+    Error::new(Code::DesignMissing, format!("{function} needs the weight of each row."))
+        .hint(format!("Say {function}(.., weight => column), or declare `weights` in the dataset's file."))
+}
+
+fn not_declared(function: &str, reads: &[Read]) -> Error {
+    let declared = reads.iter().find_map(|read| Some((&read.dataset, read.dataset.weights.as_ref()?)));
+    let Some((dataset, weights)) = declared else { return no_design(function) };
+    let (id, weight) = (&dataset.id, &weights.weight);
+    let message =
+        format!("{function}: the weight of dataset \"{id}\", \"{weight}\", is not among the columns of its rows.");
+    let error = Error::new(Code::DesignMissing, message);
+    match (&weights.table, &weights.unit) {
+        (Some(table), Some(unit)) => error.hint(format!("Join its table: JOIN {id}.{table} USING ({unit}).")),
+        _ => error.hint(format!("Select it in the subquery, or say {function}(.., weight => column).")),
+    }
+}

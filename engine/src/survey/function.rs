@@ -1,0 +1,207 @@
+//! A survey function as SQL is planned with it, and one call of it.
+
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use arrow::datatypes::DataType;
+use datafusion::common::{Result, ScalarValue};
+use datafusion::logical_expr::expr::AggregateFunction;
+use datafusion::logical_expr::function::AccumulatorArgs;
+use datafusion::logical_expr::{
+    Accumulator, AggregateUDF, AggregateUDFImpl, Documentation, Expr, ExprSchemable, LogicalPlan, Signature,
+    Volatility, cast, lit,
+};
+
+use super::design::{Design, Given, Read};
+use super::estimators::{ESTIMATORS, Estimator, PartOf, Probability};
+use super::named::DESIGN;
+use super::options::Options;
+use super::report;
+use super::rewrite::misplaced;
+use crate::weighted::{Parameter, check};
+use crate::{Code, Error};
+
+/// A survey function. It is its name: no two differ in anything else.
+#[derive(Debug)]
+pub(super) struct Survey {
+    pub(super) estimator: &'static dyn Estimator,
+    signature: Signature,
+}
+
+/// Every function, for a session to register.
+pub(super) fn all() -> impl Iterator<Item = Arc<AggregateUDF>> {
+    ESTIMATORS.iter().map(|estimator| {
+        let signature = Signature::variadic_any(Volatility::Immutable);
+        Arc::new(AggregateUDF::from(Survey { estimator: *estimator, signature }))
+    })
+}
+
+impl PartialEq for Survey {
+    fn eq(&self, other: &Self) -> bool {
+        self.estimator.name() == other.estimator.name()
+    }
+}
+
+impl Eq for Survey {}
+
+impl Hash for Survey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.estimator.name().hash(state);
+    }
+}
+
+impl AggregateUDFImpl for Survey {
+    fn name(&self) -> &str {
+        self.estimator.name()
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, given: &[DataType]) -> Result<DataType> {
+        let parameters = self.estimator.parameters();
+        let own = if given.len() == parameters.len() + DESIGN.len() { parameters.len() } else { given.len() };
+        check(self.estimator.name(), parameters, &given[..own])?;
+        Ok(report::data_type(self.estimator))
+    }
+
+    fn accumulator(&self, _: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
+        Err(misplaced().into())
+    }
+
+    fn default_value(&self, data_type: &DataType) -> Result<ScalarValue> {
+        ScalarValue::try_from(data_type)
+    }
+
+    fn documentation(&self) -> Option<&Documentation> {
+        self.estimator.documentation()
+    }
+}
+
+/// One call: over which rows, by which design, and how.
+#[derive(Debug, Clone)]
+pub(super) struct Call {
+    pub(super) estimator: &'static dyn Estimator,
+    pub(super) design: Design,
+    pub(super) options: Options,
+    pub(super) parts: Vec<PartOf>,
+    pub(super) filter: Option<Expr>,
+    /// Whether people are counted, each once.
+    pub(super) is_distinct: bool,
+    /// The share that a quantile reaches.
+    pub(super) probability: Option<f64>,
+}
+
+impl Call {
+    /// Reads a call over `rows`.
+    ///
+    /// # Errors
+    /// What is wrong with its design or its options.
+    pub(super) fn of(call: &AggregateFunction, survey: &Survey, rows: &LogicalPlan, reads: &[Read]) -> Result<Self> {
+        let estimator = survey.estimator;
+        let (name, parameters) = (estimator.name(), estimator.parameters());
+        let params = &call.params;
+        let (own, design) = params.args.split_at_checked(parameters.len()).ok_or_else(misplaced)?;
+        let is_distinct = params.distinct;
+        if (is_distinct && name != "svy_count") || !params.order_by.is_empty() || params.null_treatment.is_some() {
+            let message = format!("{name} takes no DISTINCT, ORDER BY or IGNORE NULLS.");
+            return Err(Error::new(Code::UnsupportedSql, message)
+                .hint("svy_count(DISTINCT unit) counts people.")
+                .into());
+        }
+        let mut given = Given::default();
+        let mut options = Options::default();
+        for (parameter, argument) in DESIGN.iter().zip(design) {
+            if matches!(argument, Expr::Literal(ScalarValue::Null, _)) {
+                continue;
+            }
+            match *parameter {
+                "weight" => given.weight = Some(number(name, argument, rows)?),
+                "psu" => given.psu = Some(argument.clone()),
+                "strata" => given.strata = Some(argument.clone()),
+                "fpc" => given.fpc = Some(argument.clone()),
+                "unit" => given.unit = Some(argument.clone()),
+                "frame" => given.frame = text(argument),
+                option => options.set(name, option, argument)?,
+            }
+        }
+        let own = if is_distinct {
+            given.unit = own.first().cloned();
+            vec![lit(1_i64)]
+        } else {
+            let schema = rows.schema();
+            let coerced = parameters.iter().zip(own).map(|(parameter, argument)| {
+                let data_type = argument.get_type(schema)?;
+                Ok(match parameter.coerce(&data_type) {
+                    Some(wanted) if wanted != data_type => cast(argument.clone(), wanted),
+                    _ => argument.clone(),
+                })
+            });
+            coerced.collect::<Result<Vec<_>>>()?
+        };
+        let design = Design::of(name, given, rows, reads)?;
+        let probability = match estimator.probability() {
+            Some(Probability::Argument(at)) => Some(share(name, params.args.get(at))?),
+            Some(Probability::Number(p)) => Some(p),
+            None => None,
+        };
+        let parts = estimator.parts(&own);
+        let filter = params.filter.as_deref().cloned();
+        Ok(Self { estimator, design, options, parts, filter, is_distinct, probability })
+    }
+
+    /// Whether something of each group must be known before its rows are summed.
+    pub(super) fn needs_two_passes(&self) -> bool {
+        self.probability.is_some() || self.estimator.is_per_unit() || self.estimator.is_centred()
+    }
+
+    /// The variable, where there is one.
+    pub(super) fn variable(&self) -> Result<&Expr, Error> {
+        self.parts.iter().flat_map(|part| &part.variables).next().ok_or_else(misplaced)
+    }
+
+    /// Which rows are of the call and of its design.
+    pub(super) fn filter_of_design(&self) -> Option<Expr> {
+        let of_design = self.design.keys().map(|key| key.clone().is_not_null());
+        self.filter.iter().cloned().chain(of_design).reduce(Expr::and)
+    }
+
+    /// The function that the user wrote.
+    pub(super) fn name(&self) -> &'static str {
+        self.estimator.name()
+    }
+}
+
+/// The weight, which must be a number.
+fn number(function: &str, argument: &Expr, rows: &LogicalPlan) -> Result<Expr> {
+    let data_type = argument.get_type(rows.schema())?;
+    match Parameter::number("weight").coerce(&data_type) {
+        Some(_) => Ok(argument.clone()),
+        None => {
+            Err(Error::new(Code::InvalidArgument, format!("{function}: weight must be a number, not {data_type}."))
+                .into())
+        }
+    }
+}
+
+/// The share that a quantile is asked for.
+fn share(function: &str, argument: Option<&Expr>) -> Result<f64> {
+    let value = match argument {
+        Some(Expr::Literal(value, _)) => value.cast_to(&DataType::Float64).ok(),
+        _ => None,
+    };
+    match value {
+        Some(ScalarValue::Float64(Some(p))) if (0.0..=1.0).contains(&p) => Ok(p),
+        _ => Err(Error::new(Code::InvalidArgument, format!("{function}: p must be a number from 0 to 1."))
+            .hint("0.5 is the median, 0.9 the value that 90% of the weight does not exceed.")
+            .into()),
+    }
+}
+
+fn text(argument: &Expr) -> Option<String> {
+    match argument {
+        Expr::Literal(value, _) => value.try_as_str().flatten().map(str::to_owned),
+        _ => None,
+    }
+}

@@ -1,0 +1,34 @@
+//! Variances, in two passes over the rows: the mean of each group, then the squares of the distances from it, which lose no
+//! digits however far the mean is from zero.
+
+use std::sync::Arc;
+
+use arrow::datatypes::DataType;
+use datafusion::common::Result;
+use datafusion::logical_expr::{Expr, LogicalPlan, cast, ident};
+
+use super::levels::Levels;
+use super::points::{POINT, points, rows_with};
+use crate::survey::design::Read;
+use crate::survey::estimators::PartOf;
+use crate::survey::function::Call;
+use crate::survey::notices::Notices;
+use crate::weighted::weighted_avg;
+
+/// The variances of a call by key.
+pub(super) fn plan(
+    at: usize,
+    call: &Call,
+    rows: &Arc<LogicalPlan>,
+    keys: &[Expr],
+    reads: &[Read],
+    notices: &Arc<Notices>,
+) -> Result<LogicalPlan> {
+    let variable = cast(call.variable()?.clone(), DataType::Float64);
+    let mean = weighted_avg(variable.clone(), call.design.weight.clone(), call.filter_of_design());
+    let points = points(rows, keys, mean.alias(POINT), None)?;
+    let rows_with_points = rows_with(rows, keys, &points)?;
+    let part = PartOf { variables: vec![variable - ident(POINT)], condition: None };
+    let centred = Call { parts: vec![part], ..call.clone() };
+    Levels::of(at, centred).plan_over(&Arc::new(rows_with_points), (rows, &call.design), keys, reads, notices)
+}
