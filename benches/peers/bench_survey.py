@@ -35,7 +35,7 @@ rows <- read.csv("%s")
 design <- svydesign(id = ~psu, strata = ~h, weights = ~w, data = rows, nest = TRUE)
 began <- Sys.time()
 result <- svyby(~x, ~g, design, svymean)
-cat(as.numeric(Sys.time() - began, units = "secs"), result$x, result$se, sep = "\\n")
+cat(format(c(as.numeric(Sys.time() - began, units = "secs"), result$x, result$se), digits = 17), sep = "\\n")
 """
 
 

@@ -5,7 +5,10 @@ use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::expr::{AggregateFunction, GroupingSet};
 use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, LogicalPlanBuilder, ident, lit};
 
-use crate::{reach, survey};
+use crate::{Code, Error, reach, survey};
+
+/// Each set reads the rows anew.
+const MOST_SETS: usize = 256;
 
 /// The plan with such aggregates as unions. Names, types and nullability of its columns stay.
 ///
@@ -61,7 +64,22 @@ fn listed(sets: &GroupingSet) -> Vec<Vec<Expr>> {
     }
 }
 
+/// How many sets there are, where they can be counted.
+fn count(sets: &GroupingSet) -> Option<usize> {
+    match sets {
+        GroupingSet::GroupingSets(sets) => Some(sets.len()),
+        GroupingSet::Rollup(keys) => Some(keys.len() + 1),
+        GroupingSet::Cube(keys) => 1_usize.checked_shl(u32::try_from(keys.len()).ok()?),
+    }
+}
+
 fn union(aggregate: &Aggregate, sets: &GroupingSet) -> Result<LogicalPlan> {
+    if count(sets).is_none_or(|count| count > MOST_SETS) {
+        let message = format!("Functions that weigh people are made for at most {MOST_SETS} grouping sets.");
+        return Err(Error::new(Code::UnsupportedSql, message)
+            .hint("Name the sets: GROUP BY GROUPING SETS (..).")
+            .into());
+    }
     let all: Vec<Expr> = sets.distinct_expr().into_iter().cloned().collect();
     let (key, value) = (|at: usize| format!("set_key_{at}"), |at: usize| format!("set_value_{at}"));
     let mut united: Option<LogicalPlanBuilder> = None;

@@ -30,7 +30,7 @@ made$w <- round(runif(nrow(made), 0.2, 9), 3)
 made$w[sample(nrow(made), 8)] <- 0
 made$x <- round(rnorm(nrow(made), 50 + 3 * made$h + made$c, 12), 2)
 made$y <- round(rexp(nrow(made), 1 / 20) + 1, 2)
-made$far <- 1e6 + made$x / 12
+made$far <- 1e6 + round(made$x / 12, 4)
 made$g <- sample(c("a", "b", "c"), nrow(made), replace = TRUE)
 made$flag <- made$x > 60
 made$x[sample(nrow(made), 6)] <- NA
@@ -49,10 +49,11 @@ expect <- function(sql, row, values) {
 # The fields of one statistic over a design, and the number of rows.
 fields <- function(result, design, n = NULL, deff = TRUE, level = 0.95) {
   df <- degf(design)
-  interval <- if (df > 0) confint(result, df = df, level = level) else c(NA, NA)
+  half <- if (df > 0) qt((1 + level) / 2, df) * as.numeric(SE(result))[1] else NA
+  interval <- as.numeric(coef(result))[1] + c(-half, half)
   values <- list(estimate = as.numeric(coef(result))[1], se = as.numeric(SE(result))[1], ci_low = interval[1], ci_high = interval[2])
   # Of values that are all the same, R divides what rounding left by itself.
-  if (deff) values$deff <- ifelse(abs(survey::deff(result)[1]) < 1e9, as.numeric(survey::deff(result))[1], NA)
+  if (deff) values$deff <- ifelse(abs(survey::deff(result)[1]) < 1e20, as.numeric(survey::deff(result))[1], NA)
   if (!is.null(n)) values$n <- n
   values$df <- df
   values

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::DataType;
 use datafusion::common::Column;
-use datafusion::logical_expr::{Expr, LogicalPlan, TableScan, TableSource, cast};
+use datafusion::logical_expr::{Expr, LogicalPlan, TableSource, cast};
 
 use super::replicated::Replication;
 use super::trace::{self, Origin};
@@ -62,11 +62,14 @@ impl Design {
     /// `design_missing` where there are no weights; `ambiguous_name` where there are several.
     pub(super) fn of(function: &str, given: Given, rows: &LogicalPlan, reads: &[Read]) -> Result<Self, Error> {
         let declared = match &given.weight {
+            Some(weight) if weight.column_refs().is_empty() => declared(function, rows, reads).ok(),
             Some(weight) => declared_by(weight, rows, reads),
             None => Some(declared(function, rows, reads)?),
         };
+        let is_as_declared =
+            given.weight.is_none() && given.psu.is_none() && given.strata.is_none() && given.fpc.is_none();
         let find = |name: &String, what: &str| match &declared {
-            Some((scan, _)) => column_of(rows, scan, name).ok_or_else(|| out_of_reach(function, name, what)),
+            Some((table, _)) => column_of(rows, table, name).ok_or_else(|| out_of_reach(function, name, what)),
             None => Err(out_of_reach(function, name, what)),
         };
         let weights = declared.as_ref().map(|(_, weights)| *weights);
@@ -77,7 +80,13 @@ impl Design {
         };
         let weight =
             pick(given.weight, weights.map(|weights| &weights.weight), "weight")?.ok_or_else(|| no_design(function))?;
-        let unit = pick(given.unit, weights.and_then(|weights| weights.unit.as_ref()), "unit")?;
+        let of_declared = weights.and_then(|weights| weights.unit.as_ref());
+        let declared_unit = match (&given.unit, of_declared) {
+            (_, None) => None,
+            (None, Some(name)) => Some(find(name, "unit")?),
+            (Some(_), Some(name)) => find(name, "unit").ok(),
+        };
+        let unit = given.unit.or_else(|| declared_unit.clone());
         let psu = pick(given.psu, weights.and_then(|weights| weights.psu.as_ref()), "psu")?;
         let fpc = pick(given.fpc, weights.and_then(|weights| weights.fpc.as_ref()), "fpc")?;
         let strata = match (given.strata, weights) {
@@ -87,12 +96,13 @@ impl Design {
             }
             (None, None) => Vec::new(),
         };
-        let psu = psu.or_else(|| unit.clone());
+        let psu = psu.or(declared_unit).or_else(|| unit.clone());
         let weight = cast(weight, DataType::Float64);
         let replicates = match &declared {
-            Some((scan, Weights { replicates: Some(replicates), .. })) => {
-                Some(replicates_of(function, rows, scan, replicates)?)
-            }
+            Some((table, weights)) if is_as_declared => match &weights.replicates {
+                Some(replicates) => Some(replicates_of(function, rows, table, &weights.weight, replicates)?),
+                None => None,
+            },
             _ => None,
         };
         Ok(Self { weight, psu, strata, fpc, unit, replicates, frame: given.frame })
@@ -105,9 +115,9 @@ impl Design {
 }
 
 /// The design that is declared of the table that `weight` comes from.
-fn declared_by<'a>(weight: &Expr, rows: &'a LogicalPlan, reads: &'a [Read]) -> Option<(&'a TableScan, &'a Weights)> {
-    let (scan, _) = trace::below(rows, weight)?;
-    weights_of(scan, reads).map(|weights| (scan, weights))
+fn declared_by<'a>(weight: &Expr, rows: &'a LogicalPlan, reads: &'a [Read]) -> Option<(&'a LogicalPlan, &'a Weights)> {
+    let table = trace::table_of(rows, weight)?;
+    weights_of(table, reads).map(|weights| (table, weights))
 }
 
 /// The one declared design whose weight is a column of the rows.
@@ -115,63 +125,57 @@ fn declared<'a>(
     function: &str,
     rows: &'a LogicalPlan,
     reads: &'a [Read],
-) -> Result<(&'a TableScan, &'a Weights), Error> {
-    let mut found: Vec<(&TableScan, &Weights, &str)> = Vec::new();
+) -> Result<(&'a LogicalPlan, &'a Weights), Error> {
+    let mut found: Vec<(&LogicalPlan, &Weights, &Read)> = Vec::new();
     for place in 0..rows.schema().fields().len() {
-        let Some(Origin { scan, column }) = trace::at(rows, place) else { continue };
-        let Some(read) = read_of(scan, reads) else { continue };
-        let Some(weights) = weights_of(scan, reads) else { continue };
-        let is_known = found.iter().any(|(known, _, _)| std::ptr::eq(*known, scan));
-        if *scan.source.schema().field(column).name() == weights.weight && !is_known {
-            found.push((scan, weights, &read.dataset.id));
+        let Some(Origin { table, column }) = trace::at(rows, place) else { continue };
+        let Some(read) = read_of(table, reads) else { continue };
+        let Some(weights) = weights_of(table, reads) else { continue };
+        let is_known = found.iter().any(|(known, ..)| std::ptr::eq(*known, table));
+        if *table.schema().field(column).name() == weights.weight && !is_known {
+            found.push((table, weights, read));
         }
     }
     match found.as_slice() {
-        [(scan, weights, _)] => Ok((scan, weights)),
+        [(table, weights, _)] => Ok((table, weights)),
         [] => Err(not_declared(function, reads)),
         // Several tables of one dataset hold the same weights, unless one of them is there twice.
-        [(scan, weights, id), others @ ..]
-            if others.iter().all(|(other, _, other_id)| id == other_id && scan.table_name != other.table_name)
-                && others.iter().all(|(other, _, _)| !is_same_table(other, scan, reads)) =>
+        [(table, weights, read), others @ ..]
+            if others.iter().all(|(.., other)| read.dataset.id == other.dataset.id && read.table != other.table) =>
         {
-            Ok((scan, weights))
+            Ok((table, weights))
         }
-        [(one, weights, _), (other, ..), ..] => {
+        [(.., weights, one), (.., other), ..] => {
             let message = format!(
-                "{function}: the rows have two weights, of \"{}\" and of \"{}\".",
-                one.table_name, other.table_name
+                "{function}: the rows have two weights, of \"{}.{}\" and of \"{}.{}\".",
+                one.dataset.id, one.table, other.dataset.id, other.table
             );
             let column = &weights.weight;
-            Err(Error::new(Code::AmbiguousName, message).hint(format!(
-                "Say which: weight => {}.{column}, and psu, strata and fpc where they apply.",
-                one.table_name
-            )))
+            Err(Error::new(Code::AmbiguousName, message)
+                .hint(format!("Say which: weight => table.{column}, and psu, strata and fpc where they apply.")))
         }
     }
 }
 
-fn is_same_table(one: &TableScan, other: &TableScan, reads: &[Read]) -> bool {
-    match (read_of(one, reads), read_of(other, reads)) {
-        (Some(one), Some(other)) => one.dataset.id == other.dataset.id && one.table == other.table,
-        _ => true,
-    }
+/// What a table was resolved as. One under a policy is the plan that stands for it.
+fn read_of<'a>(table: &LogicalPlan, reads: &'a [Read]) -> Option<&'a Read> {
+    reads.iter().find(|read| match table {
+        LogicalPlan::TableScan(scan) => Arc::ptr_eq(&read.source, &scan.source),
+        barrier => read.source.get_logical_plan().is_some_and(|plan| *plan == *barrier),
+    })
 }
 
-fn read_of<'a>(scan: &TableScan, reads: &'a [Read]) -> Option<&'a Read> {
-    reads.iter().find(|read| Arc::ptr_eq(&read.source, &scan.source))
-}
-
-fn weights_of<'a>(scan: &TableScan, reads: &'a [Read]) -> Option<&'a Weights> {
-    let read = read_of(scan, reads)?;
+fn weights_of<'a>(table: &LogicalPlan, reads: &'a [Read]) -> Option<&'a Weights> {
+    let read = read_of(table, reads)?;
     let weights = read.dataset.weights.as_ref()?;
     weights.table.as_ref().is_none_or(|table| *table == read.table).then_some(weights)
 }
 
-/// The column of the rows that is `name` of the scan.
-fn column_of(rows: &LogicalPlan, scan: &TableScan, name: &str) -> Option<Expr> {
-    let wanted = scan.source.schema().index_of(name).ok()?;
+/// The column of the rows that is `name` of the table.
+fn column_of(rows: &LogicalPlan, table: &LogicalPlan, name: &str) -> Option<Expr> {
+    let wanted = table.schema().index_of_column_by_name(None, name)?;
     let places = 0..rows.schema().fields().len();
-    let is_it = |place: &usize| trace::column_in(rows, *place, scan) == Some(wanted);
+    let is_it = |place: &usize| trace::column_in(rows, *place, table) == Some(wanted);
     places.into_iter().find(is_it).map(|place| Expr::Column(Column::from(rows.schema().qualified_field(place))))
 }
 
@@ -179,13 +183,14 @@ fn column_of(rows: &LogicalPlan, scan: &TableScan, name: &str) -> Option<Expr> {
 fn replicates_of(
     function: &str,
     rows: &LogicalPlan,
-    scan: &TableScan,
+    table: &LogicalPlan,
+    weight: &str,
     declared: &crate::Replicates,
 ) -> Result<Replicates, Error> {
-    let schema = scan.source.schema();
-    let names = declared.names(schema.fields().iter().map(|field| field.name().as_str()));
+    let others = table.schema().fields().iter().map(|field| field.name().as_str()).filter(|name| *name != weight);
+    let names = declared.names(others);
     let column = |name: &String| {
-        let column = column_of(rows, scan, name).ok_or_else(|| out_of_reach(function, name, "replicates"))?;
+        let column = column_of(rows, table, name).ok_or_else(|| out_of_reach(function, name, "replicates"))?;
         Ok(cast(column, DataType::Float64))
     };
     let columns = names.iter().map(column).collect::<Result<Vec<_>, Error>>()?;

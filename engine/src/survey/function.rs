@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use arrow::datatypes::DataType;
 use datafusion::common::{Result, ScalarValue};
-use datafusion::logical_expr::expr::AggregateFunction;
+use datafusion::functions::expr_fn::isnan;
+use datafusion::logical_expr::expr::{AggregateFunction, AggregateFunctionParams};
 use datafusion::logical_expr::function::AccumulatorArgs;
 use datafusion::logical_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, Documentation, Expr, ExprSchemable, LogicalPlan, Signature,
-    Volatility, cast, lit,
+    Volatility, cast, lit, when,
 };
 
 use super::design::{Design, Given, Read};
@@ -53,6 +54,21 @@ impl Hash for Survey {
 impl AggregateUDFImpl for Survey {
     fn name(&self) -> &str {
         self.estimator.name()
+    }
+
+    /// The call as it was written: design arguments by name, and none that were not given.
+    fn schema_name(&self, params: &AggregateFunctionParams) -> Result<String> {
+        let own = self.estimator.parameters().len();
+        let named = |(at, argument): (usize, &Expr)| match (argument, at.checked_sub(own)) {
+            (Expr::Literal(value, _), Some(_)) if value.is_null() => None,
+            (_, Some(at)) => Some(format!("{} => {}", DESIGN.get(at).unwrap_or(&"?"), argument.schema_name())),
+            (Expr::Literal(..), None) if self.name() == "svy_count" => Some("*".to_owned()),
+            (_, None) => Some(argument.schema_name().to_string()),
+        };
+        let arguments: Vec<String> = params.args.iter().enumerate().filter_map(named).collect();
+        let distinct = if params.distinct { "DISTINCT " } else { "" };
+        let filter = params.filter.as_ref().map(|filter| format!(" FILTER (WHERE {filter})")).unwrap_or_default();
+        Ok(format!("{}({distinct}{}){filter}", self.name(), arguments.join(", ")))
     }
 
     fn signature(&self) -> &Signature {
@@ -113,7 +129,7 @@ impl Call {
         let mut given = Given::default();
         let mut options = Options::default();
         for (parameter, argument) in DESIGN.iter().zip(design) {
-            if matches!(argument, Expr::Literal(ScalarValue::Null, _)) {
+            if matches!(argument, Expr::Literal(value, _) if value.is_null()) {
                 continue;
             }
             match *parameter {
@@ -147,7 +163,8 @@ impl Call {
             None => None,
         };
         let parts = estimator.parts(&own);
-        let filter = params.filter.as_deref().cloned();
+        let known_unit = design.unit.clone().filter(|_| is_distinct).map(Expr::is_not_null);
+        let filter = params.filter.as_deref().cloned().into_iter().chain(known_unit).reduce(Expr::and);
         Ok(Self { estimator, design, options, parts, filter, is_distinct, probability })
     }
 
@@ -159,6 +176,12 @@ impl Call {
     /// The variable, where there is one.
     pub(super) fn variable(&self) -> Result<&Expr, Error> {
         self.parts.iter().flat_map(|part| &part.variables).next().ok_or_else(misplaced)
+    }
+
+    /// The variable as a float, NULL where it is undefined.
+    pub(super) fn defined_variable(&self) -> Result<Expr> {
+        let variable = cast(self.variable()?.clone(), DataType::Float64);
+        when(isnan(variable.clone()), lit(ScalarValue::Float64(None))).otherwise(variable)
     }
 
     /// Which rows are of the call and of its design.
@@ -193,6 +216,8 @@ fn share(function: &str, argument: Option<&Expr>) -> Result<f64> {
     };
     match value {
         Some(ScalarValue::Float64(Some(p))) if (0.0..=1.0).contains(&p) => Ok(p),
+        // No share, no quantile.
+        Some(ScalarValue::Float64(None)) => Ok(f64::NAN),
         _ => Err(Error::new(Code::InvalidArgument, format!("{function}: p must be a number from 0 to 1."))
             .hint("0.5 is the median, 0.9 the value that 90% of the weight does not exceed.")
             .into()),

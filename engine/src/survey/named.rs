@@ -56,7 +56,10 @@ fn complete_call(function: &mut Function, frames: &mut Vec<String>) -> Result<()
     let mut has_names = false;
     for (at, argument) in std::mem::take(&mut list.args).into_iter().enumerate() {
         let (place, argument) = match argument {
-            FunctionArg::Unnamed(FunctionArgExpr::Wildcard) => (at, unnamed(number("1"))),
+            FunctionArg::Unnamed(_) if has_names => return Err(too_many(estimator.name(), &own)),
+            FunctionArg::Unnamed(FunctionArgExpr::Wildcard) if estimator.name() == "svy_count" => {
+                (at, unnamed(number("1")))
+            }
             FunctionArg::Unnamed(argument) => (at, FunctionArg::Unnamed(argument)),
             FunctionArg::Named { name, arg, .. } => {
                 has_names = true;
@@ -75,6 +78,10 @@ fn complete_call(function: &mut Function, frames: &mut Vec<String>) -> Result<()
             Some(empty @ None) if place < own.len() || has_names => *empty = Some(argument),
             _ => return Err(too_many(estimator.name(), &own)),
         }
+    }
+    if let Some(absent) = own.iter().zip(&places).find_map(|(name, argument)| argument.is_none().then_some(name)) {
+        let message = format!("{}({}): {absent} is missing.", estimator.name(), own.join(", "));
+        return Err(Error::new(Code::InvalidArgument, message));
     }
     if !has_names {
         list.args = places.into_iter().flatten().collect();

@@ -98,9 +98,7 @@ impl Report {
     ) -> Result<Row, Error> {
         let mut row = Row { rows: base.rows, people: base.people, freedom, ..Row::default() };
         if base.totals.iter().chain([&base.weights]).any(|sum| !sum.value().is_finite()) {
-            let message = format!("{}: a value is infinite, or a sum too large for a float.", self.estimator.name());
-            return Err(Error::new(Code::InvalidArgument, message)
-                .hint("Leave such rows out, as in FILTER (WHERE abs(x) < 1e300)."));
+            return Err(self.infinite());
         }
         if base.rows == 0.0 {
             row.estimate = self.estimator.of_nothing();
@@ -110,6 +108,9 @@ impl Report {
         let estimate = solved.estimate.value();
         row.estimate = Some(estimate);
         let Some(variance) = variance(&solved) else { return Ok(row) };
+        if !variance.value().is_finite() {
+            return Err(self.infinite());
+        }
         let variance = variance.value().max(0.0);
         let error = variance.sqrt();
         row.error = Some(error);
@@ -124,6 +125,11 @@ impl Report {
             None => self.notices.note(Notice::NoInterval),
         }
         Ok(row)
+    }
+
+    fn infinite(&self) -> Error {
+        let message = format!("{}: a value is infinite, or a sum too large for a float.", self.estimator.name());
+        Error::new(Code::InvalidArgument, message).hint("Leave such rows out, as in FILTER (WHERE abs(x) < 1e100).")
     }
 
     /// The variance as a multiple of that of a simple random sample of as many rows.

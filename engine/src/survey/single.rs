@@ -7,7 +7,7 @@ use arrow::datatypes::DataType;
 use datafusion::common::{Result, internal_datafusion_err};
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::{
-    ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility, cast,
 };
 
 use super::lists;
@@ -22,7 +22,7 @@ struct Single {
 /// The part of each row. `keep` says which rows are of the domain.
 pub(super) fn call(of: OfRows, mut arguments: Vec<Expr>, keep: Expr) -> Expr {
     let function = ScalarUDF::from(Single { of, signature: Signature::variadic_any(Volatility::Immutable) });
-    arguments.push(keep);
+    arguments.push(cast(keep, DataType::Boolean));
     Expr::ScalarFunction(ScalarFunction::new_udf(Arc::new(function), arguments))
 }
 

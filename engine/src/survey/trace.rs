@@ -1,16 +1,35 @@
 //! Where a column comes from: through projections, filters, joins and groups, down to the one table that holds it.
+//!
+//! A table under a policy is its barrier: below it nobody looks, and its rows are those that the caller may see.
 
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::common::{Column, JoinType};
 use datafusion::logical_expr::utils::split_conjunction;
-use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, Operator, TableScan};
+use datafusion::logical_expr::{BinaryExpr, Distinct, Expr, LogicalPlan, Operator};
 
-/// A column of a scan.
+use crate::policy::PolicyBarrier;
+
+/// A column of a table: of its scan, or of its barrier.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Origin<'a> {
-    pub(super) scan: &'a TableScan,
-    /// Its place in the table's schema.
+    pub(super) table: &'a LogicalPlan,
+    /// Its place among the columns of the table.
     pub(super) column: usize,
+}
+
+impl Origin<'_> {
+    fn is(&self, table: &LogicalPlan, column: usize) -> bool {
+        std::ptr::eq(self.table, table) && self.column == column
+    }
+}
+
+/// Whether a plan is a table, and nothing that a query makes of it.
+fn is_table(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::TableScan(_) => true,
+        LogicalPlan::Extension(extension) => extension.node.as_any().is::<PolicyBarrier>(),
+        _ => false,
+    }
 }
 
 /// The table's column that a column of `plan` is, value by value. None where it is computed, or from several tables.
@@ -21,24 +40,15 @@ pub(super) fn origin<'a>(plan: &'a LogicalPlan, column: &Column) -> Option<Origi
 /// The same of the column at `place`.
 pub(super) fn at(plan: &LogicalPlan, place: usize) -> Option<Origin<'_>> {
     match plan {
-        LogicalPlan::TableScan(scan) => {
-            let column = match &scan.projection {
-                Some(projected) => *projected.get(place)?,
-                None => place,
-            };
-            Some(Origin { scan, column })
-        }
+        plan if is_table(plan) => Some(Origin { table: plan, column: place }),
         LogicalPlan::Projection(projection) => of(&projection.input, projection.expr.get(place)?),
         LogicalPlan::Aggregate(aggregate) => of(&aggregate.input, aggregate.group_expr.get(place)?),
         LogicalPlan::Join(join) => {
             let left = join.left.schema().fields().len();
             match join.join_type {
-                JoinType::RightSemi | JoinType::RightAnti => at(&join.right, place),
-                JoinType::LeftSemi | JoinType::LeftAnti | JoinType::LeftMark => {
-                    (place < left).then(|| at(&join.left, place))?
-                }
-                JoinType::RightMark => at(&join.right, place),
+                JoinType::RightSemi | JoinType::RightAnti | JoinType::RightMark => at(&join.right, place),
                 _ if place < left => at(&join.left, place),
+                JoinType::LeftMark => None,
                 _ => at(&join.right, place - left),
             }
         }
@@ -47,7 +57,7 @@ pub(super) fn at(plan: &LogicalPlan, place: usize) -> Option<Origin<'_>> {
         LogicalPlan::Limit(limit) => at(&limit.input, place),
         LogicalPlan::Repartition(repartition) => at(&repartition.input, place),
         LogicalPlan::SubqueryAlias(alias) => at(&alias.input, place),
-        LogicalPlan::Distinct(datafusion::logical_expr::Distinct::All(input)) => at(input, place),
+        LogicalPlan::Distinct(Distinct::All(input)) => at(input, place),
         LogicalPlan::Window(window) => {
             (place < window.input.schema().fields().len()).then(|| at(&window.input, place))?
         }
@@ -64,53 +74,75 @@ fn of<'a>(input: &'a LogicalPlan, expression: &Expr) -> Option<Origin<'a>> {
     }
 }
 
-/// `expression` over the columns of the one scan that all of its columns come from.
-pub(super) fn below<'a>(plan: &'a LogicalPlan, expression: &Expr) -> Option<(&'a TableScan, Expr)> {
+/// The table that `expression` is one over.
+pub(super) fn table_of<'a>(plan: &'a LogicalPlan, expression: &Expr) -> Option<&'a LogicalPlan> {
     let column = expression.column_refs().into_iter().next()?;
-    let scan = origin(plan, column)?.scan;
-    Some((scan, onto(plan, expression, scan)?))
+    let table = origin(plan, column)?.table;
+    onto(plan, expression, table).map(|_| table)
 }
 
-/// The scan of a plan that reads one table.
-pub(super) fn only_scan(plan: &LogicalPlan) -> Option<&TableScan> {
-    match (plan, plan.inputs().as_slice()) {
-        (LogicalPlan::TableScan(scan), _) => Some(scan),
-        (_, [input]) => only_scan(input),
+/// The table of a plan that reads one.
+pub(super) fn only_table(plan: &LogicalPlan) -> Option<&LogicalPlan> {
+    match plan.inputs().as_slice() {
+        _ if is_table(plan) => Some(plan),
+        [input] => only_table(input),
         _ => None,
     }
 }
 
-/// `expression` over the columns of `scan`: each of its columns comes from there, or is equal to one that does.
-pub(super) fn onto(plan: &LogicalPlan, expression: &Expr, scan: &TableScan) -> Option<Expr> {
+/// Whether each row of `plan` is one row of `table`, and no other row is the same one.
+pub(super) fn has_rows_of(plan: &LogicalPlan, table: &LogicalPlan) -> bool {
+    match plan {
+        plan if is_table(plan) => std::ptr::eq(plan, table),
+        LogicalPlan::Projection(_)
+        | LogicalPlan::Filter(_)
+        | LogicalPlan::Sort(_)
+        | LogicalPlan::Limit(_)
+        | LogicalPlan::Repartition(_)
+        | LogicalPlan::SubqueryAlias(_)
+        | LogicalPlan::Window(_) => plan.inputs().iter().all(|input| has_rows_of(input, table)),
+        LogicalPlan::Join(join) => match join.join_type {
+            JoinType::LeftSemi | JoinType::LeftAnti | JoinType::LeftMark => has_rows_of(&join.left, table),
+            JoinType::RightSemi | JoinType::RightAnti | JoinType::RightMark => has_rows_of(&join.right, table),
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
+/// `expression` over the columns of `table`: each of its columns comes from there, or is equal to one that does.
+pub(super) fn onto(plan: &LogicalPlan, expression: &Expr, table: &LogicalPlan) -> Option<Expr> {
     let mut is_of_it = true;
     let moved = expression
         .clone()
         .transform(|part| {
             let Expr::Column(column) = &part else { return Ok(Transformed::no(part)) };
             let place = plan.schema().maybe_index_of_column(column);
-            let Some(found) = place.and_then(|place| column_in(plan, place, scan)) else {
+            let Some(found) = place.and_then(|place| column_in(plan, place, table)) else {
                 is_of_it = false;
                 return Ok(Transformed::no(part));
             };
-            let name = scan.source.schema().field(found).name().clone();
-            Ok(Transformed::yes(Expr::Column(Column::new(Some(scan.table_name.clone()), name))))
+            Ok(Transformed::yes(Expr::Column(Column::from(table.schema().qualified_field(found)))))
         })
         .data()
         .ok()?;
     is_of_it.then_some(moved)
 }
 
-/// The column of `scan` that the column at `place` is, or is equal to.
-pub(super) fn column_in(plan: &LogicalPlan, place: usize, scan: &TableScan) -> Option<usize> {
+/// The column of `table` that the column at `place` is, or is equal to.
+pub(super) fn column_in(plan: &LogicalPlan, place: usize, table: &LogicalPlan) -> Option<usize> {
     let origin = at(plan, place)?;
-    if std::ptr::eq(origin.scan, scan) {
+    if std::ptr::eq(origin.table, table) {
         return Some(origin.column);
     }
-    let is_it = |one: &Origin<'_>| std::ptr::eq(one.scan, origin.scan) && one.column == origin.column;
-    equalities(plan).into_iter().find_map(|[one, other]| match (is_it(&one), is_it(&other)) {
-        (true, _) if std::ptr::eq(other.scan, scan) => Some(other.column),
-        (_, true) if std::ptr::eq(one.scan, scan) => Some(one.column),
-        _ => None,
+    equalities(plan).into_iter().find_map(|[one, other]| {
+        if one.is(origin.table, origin.column) && std::ptr::eq(other.table, table) {
+            Some(other.column)
+        } else if other.is(origin.table, origin.column) && std::ptr::eq(one.table, table) {
+            Some(one.column)
+        } else {
+            None
+        }
     })
 }
 
@@ -123,21 +155,25 @@ fn equalities(plan: &LogicalPlan) -> Vec<[Origin<'_>; 2]> {
 
 fn collect<'a>(plan: &'a LogicalPlan, found: &mut Vec<[Origin<'a>; 2]>) {
     match plan {
+        plan if is_table(plan) => return,
         LogicalPlan::Join(join) if join.join_type == JoinType::Inner => {
             for (left, right) in &join.on {
                 found.extend(of(&join.left, left).zip(of(&join.right, right)).map(<[_; 2]>::from));
             }
+            join.filter.iter().for_each(|condition| equal_parts(plan, condition, found));
         }
-        LogicalPlan::Filter(filter) => {
-            for part in split_conjunction(&filter.predicate) {
-                if let Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) = part {
-                    found.extend(of(&filter.input, left).zip(of(&filter.input, right)).map(<[_; 2]>::from));
-                }
-            }
-        }
+        LogicalPlan::Filter(filter) => equal_parts(&filter.input, &filter.predicate, found),
         _ => {}
     }
     for input in plan.inputs() {
         collect(input, found);
+    }
+}
+
+fn equal_parts<'a>(plan: &'a LogicalPlan, condition: &Expr, found: &mut Vec<[Origin<'a>; 2]>) {
+    for part in split_conjunction(condition) {
+        if let Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) = part {
+            found.extend(of(plan, left).zip(of(plan, right)).map(<[_; 2]>::from));
+        }
     }
 }

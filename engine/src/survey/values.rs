@@ -90,6 +90,9 @@ pub(super) fn sorted(column: &ArrayRef) -> Result<Vec<Vec<Entry>>> {
 
 /// The value at a share, as R's `qrule_math` has it, which of a share below that of the first value gives the second.
 pub(super) fn at(sorted: &[Entry], p: f64) -> Option<f64> {
+    if p.is_nan() {
+        return None;
+    }
     if let [first, second, ..] = sorted {
         let total: f64 = sorted.iter().map(|entry| entry.weight).sum();
         if p < first.weight / total * (1.0 - 4.0 * f64::EPSILON) {

@@ -11,6 +11,7 @@ use arrow::csv::ReaderBuilder;
 use arrow::csv::reader::Format;
 use arrow::datatypes::{DataType, Float64Type};
 use datafusion::datasource::MemTable;
+use engine::policy::Policies;
 use engine::{
     Code, Dataset, Engine, Error, MemoryCatalog, Principal, Query, ReplicateMethod, Replicates, Weights, WeightsMode,
 };
@@ -155,7 +156,7 @@ async fn every_figure_is_that_of_r() {
         let is_close = match (answer[field], value, answer["estimate"]) {
             // An end of an interval is a difference, whose digits are those of the estimate.
             (Some(found), Some(value), Some(estimate)) if field.starts_with("ci_") => {
-                (found - value).abs() <= 1e-9 * value.abs().max(estimate.abs())
+                (found - value).abs() <= 1e-9 * value.abs().max(estimate.abs()).max((value - estimate).abs())
             }
             (found, value, estimate) => is_same(found, value, estimate),
         };
@@ -187,6 +188,10 @@ fn memory(rows: &str) -> Arc<MemTable> {
 
 /// People in households in regions, some of whom have no events; and events, several of a person.
 fn panel() -> Engine {
+    Engine::builder(panel_catalog()).build().unwrap()
+}
+
+fn panel_catalog() -> MemoryCatalog {
     let people = "person,home,region,gender,weight\n1,1,N,F,10\n2,1,N,M,12\n3,2,N,F,9\n4,3,N,M,11\n5,4,S,F,20\n6,4,S,M,22\n\
                   7,5,S,F,18\n8,6,S,M,25\n9,7,S,F,21\n";
     let events =
@@ -198,10 +203,11 @@ fn panel() -> Engine {
         psu: Some("home".to_owned()),
         ..weights("weight")
     };
-    let catalog = declared(MemoryCatalog::default(), "panel", design)
-        .with_table("panel", "people", memory(people))
-        .with_table("panel", "events", memory(events));
-    Engine::builder(catalog).build().unwrap()
+    declared(MemoryCatalog::default(), "panel", design).with_table("panel", "people", memory(people)).with_table(
+        "panel",
+        "events",
+        memory(events),
+    )
 }
 
 const JOINED: &str = "panel.events JOIN panel.people USING (person)";
@@ -332,6 +338,14 @@ async fn what_has_no_answer_says_why() {
             "SELECT svy_mean(weight, lonely => 'ignore') FROM panel.people",
             Code::InvalidArgument,
             "lonely must be",
+        ),
+        (&engine, "SELECT svy_mean(weight => weight) FROM panel.people", Code::InvalidArgument, "x is missing"),
+        (&engine, "SELECT svy_mean(*) FROM panel.people", Code::UnsupportedSql, ""),
+        (
+            &plain,
+            "SELECT svy_mean(a.spend, weight => 1.0) FROM plain.t a JOIN plain.t b USING (person)",
+            Code::DesignMissing,
+            "not those of one table",
         ),
         (&engine, "SELECT svy_mean(weight, weight) FROM panel.people", Code::InvalidArgument, "by name"),
         (&engine, "SELECT svy_mean(DISTINCT weight) FROM panel.people", Code::UnsupportedSql, "no DISTINCT"),
@@ -506,4 +520,61 @@ async fn intervals_hold_the_truth_as_often_as_they_say() {
     assert_eq!(rows.len(), SAMPLES);
     let held = rows.iter().filter(|row| row["ci_low"].unwrap() <= truth && truth <= row["ci_high"].unwrap()).count();
     assert!((930..=970).contains(&held), "{held} of {SAMPLES}");
+}
+
+/// Under a policy the design is that of the rows that the caller may see, and says so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_is_part_of_the_design() {
+    let rules = serde_json::json!({
+        "principals": [{"name": "south", "roles": ["analyst"]}],
+        "rules": [{"name": "south", "table": "panel.people", "roles": ["analyst"], "rows": "region = 'S'"}]
+    });
+    let policies: Policies = serde_json::from_value(rules).unwrap();
+    let south = policies.principal("south").unwrap();
+    let engine = Engine::builder(panel_catalog()).policies(policies).build().unwrap();
+    for (sql, visible) in [
+        (
+            "SELECT svy_mean(weight) AS s FROM panel.people",
+            "SELECT svy_mean(weight) AS s FROM panel.people WHERE region = 'S'",
+        ),
+        (
+            "SELECT svy_count(DISTINCT person) AS s FROM panel.events JOIN panel.people USING (person)",
+            "SELECT svy_count(DISTINCT person) AS s FROM panel.events JOIN panel.people USING (person) WHERE region = 'S'",
+        ),
+        (
+            "SELECT svy_mean_per_unit(spend) AS s FROM panel.events e JOIN panel.people p ON p.person = e.person",
+            "SELECT svy_mean_per_unit(spend) AS s FROM panel.events e JOIN panel.people p ON p.person = e.person WHERE p.region = 'S'",
+        ),
+    ] {
+        let mut stream = engine.query(&south, Query::new(sql)).await.unwrap();
+        let mut batches = Vec::new();
+        while let Some(batch) = stream.try_next().await.unwrap() {
+            batches.push(batch);
+        }
+        let found = fields(batches[0].column_by_name("s").unwrap().as_struct()).remove(0);
+        assert_eq!(found, one(&engine, visible).await, "{sql}");
+        assert!(stream.summary().notices.iter().any(|notice| notice.contains("hidden from you")), "{sql}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn people_are_found_however_the_query_is_written() {
+    let engine = panel();
+    let using =
+        one(&engine, &format!("SELECT svy_mean_per_unit(spend) AS s FROM {JOINED} WHERE events.person < 4")).await;
+    for from in [
+        "panel.events e JOIN panel.people p ON p.person = e.person WHERE e.person < 4",
+        "panel.events e, panel.people p WHERE p.person = e.person AND e.person < 4",
+        "panel.events e JOIN panel.people p ON p.person = e.person AND e.person < 4",
+    ] {
+        assert_eq!(one(&engine, &format!("SELECT svy_mean_per_unit(spend) AS s FROM {from}")).await, using, "{from}");
+    }
+    let of_nobody =
+        "SELECT svy_count(DISTINCT e.person) AS s FROM panel.people p LEFT JOIN panel.events e ON p.person = e.person";
+    let reached = one(&engine, of_nobody).await;
+    assert_eq!((reached["estimate"], reached["n_people"]), (Some(116.0), Some(7.0)));
+    let undefined =
+        "SELECT svy_variance(CASE WHEN person = 1 THEN 'NaN'::double ELSE weight END) AS s FROM panel.people";
+    let known = "SELECT svy_variance(weight) AS s FROM panel.people WHERE person <> 1";
+    assert_eq!(one(&engine, undefined).await, one(&engine, known).await);
 }

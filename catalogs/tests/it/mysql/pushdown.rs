@@ -246,13 +246,14 @@ fn simple_predicates_go_to_the_server() {
         ("t LIKE 'a%'", "(`t` LIKE _utf8mb4 'a%' COLLATE utf8mb4_bin ESCAPE '|')"),
         ("m = 'sad'", "(CONVERT(`m` USING utf8mb4) = CAST('sad' AS BINARY))"),
         ("j IS NULL", "(`j` IS NULL)"),
+        ("i4 = i8", "(`i4` = `i8`)"),
         ("NOT (d = '2024-02-29' OR i4 IS NULL)", "(`d` <> DATE'2024-02-29') AND (`i4` IS NOT NULL)"),
     ] {
         let sql = format!("SELECT i4 FROM pushed WHERE {condition}");
         assert_eq!(sent(&sql), format!("SELECT `i4` FROM `bank`.`odd` WHERE {asked}"), "{condition}");
     }
     let unpushed =
-        ["tm = '00:00:00'", "ip = '::1'", "f8 = 0", "length(t) = 1", "i4 = i8", "dt = '2024-02-29 12:00:00.5'"];
+        ["tm = '00:00:00'", "ip = '::1'", "f8 = 0", "length(t) = 1", "i4 = f8", "dt = '2024-02-29 12:00:00.5'"];
     for condition in unpushed {
         let sql = sent(&format!("SELECT i4 FROM pushed WHERE {condition}"));
         assert!(!sql.contains("WHERE"), "{condition}: {sql}");

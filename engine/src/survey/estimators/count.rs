@@ -33,7 +33,8 @@ impl Estimator for Count {
     }
 
     fn parts(&self, arguments: &[Expr]) -> Vec<PartOf> {
-        let condition = arguments.first().filter(|counted| !matches!(counted, Expr::Literal(..)));
+        let is_value = |counted: &Expr| matches!(counted, Expr::Literal(value, _) if !value.is_null());
+        let condition = arguments.first().filter(|counted| !is_value(counted));
         vec![PartOf { variables: vec![lit(1.0)], condition: condition.map(|counted| counted.clone().is_not_null()) }]
     }
 

@@ -6,9 +6,7 @@ use arrow::datatypes::DataType;
 use datafusion::common::{Column, JoinType, NullEquality, Result};
 use datafusion::functions_aggregate::expr_fn::{count, max, min};
 use datafusion::logical_expr::expr::AggregateFunction;
-use datafusion::logical_expr::{
-    Aggregate, AggregateUDF, Expr, LogicalPlan, LogicalPlanBuilder, TableSource, cast, ident, lit,
-};
+use datafusion::logical_expr::{Aggregate, AggregateUDF, Expr, LogicalPlan, LogicalPlanBuilder, cast, ident, lit};
 
 use super::{key, share_levels, value};
 use crate::merging::merged_by;
@@ -103,6 +101,12 @@ impl Levels {
         let design = &first.design;
         let levels = Building { levels: self, design, is_distinct: first.is_distinct, keys, notices };
         if let Some(replicates) = &design.replicates {
+            if first.is_distinct {
+                let message = "svy_count(DISTINCT unit) does not work with replicate weights yet.";
+                return Err(Error::new(Code::UnsupportedSql, message)
+                    .hint("Group by unit in a subquery, and take svy_count(*) of it.")
+                    .into());
+            }
             return levels.replicated(input, replicates);
         }
         let strata = levels.strata(input)?;
@@ -290,9 +294,9 @@ impl Building<'_> {
 /// How many PSUs each stratum of the whole design has, and its fpc.
 fn frame(function: &str, design: &Design, rows: &LogicalPlan, reads: &[Read]) -> Result<LogicalPlan> {
     let columns: Vec<&Expr> = design.keys().chain(&design.fpc).chain([&design.weight]).collect();
-    let (name, source, columns) = match &design.frame {
+    let (table, columns) = match &design.frame {
         Some(frame) => named_frame(function, frame, &columns, reads)?,
-        None => base_table(function, rows, &columns)?,
+        None => base_table(function, design, rows, &columns)?,
     };
     let mut columns = columns.into_iter();
     let strata: Vec<Expr> = columns.by_ref().take(design.strata.len()).collect();
@@ -300,7 +304,7 @@ fn frame(function: &str, design: &Design, rows: &LogicalPlan, reads: &[Read]) ->
     let fpc = design.fpc.as_ref().and_then(|_| columns.next());
     let weight = if design.frame.is_some() { None } else { columns.next() };
 
-    let mut builder = LogicalPlanBuilder::scan(name, source, None)?;
+    let mut builder = LogicalPlanBuilder::from(table);
     let known = strata.iter().chain(&psu).chain(&weight).map(|column| column.clone().is_not_null());
     if let Some(known) = known.reduce(Expr::and) {
         builder = builder.filter(known)?;
@@ -321,16 +325,25 @@ fn frame(function: &str, design: &Design, rows: &LogicalPlan, reads: &[Read]) ->
     builder.aggregate(by_psu, of_rows)?.aggregate(names, psus().chain(of_psus))?.build()
 }
 
-type Table = (datafusion::common::TableReference, Arc<dyn TableSource>, Vec<Expr>);
+/// A table, and the columns of the design in it.
+type Table = (LogicalPlan, Vec<Expr>);
 
 /// The one table that all columns of the design come from, without what the query makes of it.
-fn base_table(function: &str, rows: &LogicalPlan, columns: &[&Expr]) -> Result<Table> {
+fn base_table(function: &str, design: &Design, rows: &LogicalPlan, columns: &[&Expr]) -> Result<Table> {
     // The weight is the last of them, and if it is a column, it is one of the table that lists everybody.
-    let of_columns = columns.iter().rev().find_map(|column| trace::below(rows, column)).map(|(scan, _)| scan);
-    let scan = of_columns.or_else(|| trace::only_scan(rows));
-    let moved = scan.and_then(|scan| {
-        let columns = columns.iter().map(|column| trace::onto(rows, column, scan)).collect::<Option<Vec<_>>>();
-        columns.map(|columns| (scan.table_name.clone(), Arc::clone(&scan.source), columns))
+    let of_columns = columns.iter().rev().find_map(|column| trace::table_of(rows, column));
+    let table = of_columns.or_else(|| trace::only_table(rows));
+    if design.psu.is_none() && table.is_some_and(|table| !trace::has_rows_of(rows, table)) {
+        let message = format!(
+            "{function}: without psu each row of a table is drawn by itself, and these rows are joined or grouped."
+        );
+        return Err(Error::new(Code::DesignMissing, message)
+            .hint("Say what was drawn together: psu => column.")
+            .into());
+    }
+    let moved = table.and_then(|table| {
+        let columns = columns.iter().map(|column| trace::onto(rows, column, table)).collect::<Option<Vec<_>>>();
+        columns.map(|columns| (table.clone(), columns))
     });
     match moved {
         Some(table) => Ok(table),
@@ -360,5 +373,6 @@ fn named_frame(function: &str, frame: &str, columns: &[&Expr], reads: &[Read]) -
         }
     });
     let named = named.collect::<Result<_, _>>()?;
-    Ok((name, Arc::clone(&read.source), named))
+    let table = LogicalPlanBuilder::scan(name, Arc::clone(&read.source), None)?.build()?;
+    Ok((table, named))
 }

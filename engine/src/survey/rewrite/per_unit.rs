@@ -15,12 +15,11 @@ use datafusion::common::{Column, JoinType, NullEquality, Result};
 use datafusion::functions::expr_fn::coalesce;
 use datafusion::functions_aggregate::expr_fn::{count, sum};
 use datafusion::logical_expr::utils::split_conjunction;
-use datafusion::logical_expr::{
-    Aggregate, Expr, ExprFunctionExt, LogicalPlan, LogicalPlanBuilder, TableScan, ident, lit,
-};
+use datafusion::logical_expr::{Aggregate, Expr, ExprFunctionExt, LogicalPlan, LogicalPlanBuilder, ident, lit};
 
 use super::levels::Levels;
 use super::{key, value};
+use crate::reach::unit_weight;
 use crate::survey::design::{Design, Read};
 use crate::survey::estimators::{MEAN, PartOf};
 use crate::survey::function::Call;
@@ -129,7 +128,7 @@ pub(super) fn plan(
 
 /// The people of the frame.
 struct People<'a> {
-    scan: &'a TableScan,
+    table: &'a LogicalPlan,
     call: &'a Call,
     unit: &'a Expr,
 }
@@ -144,18 +143,18 @@ impl<'a> People<'a> {
         if call.design.replicates.is_some() {
             return Err(Error::new(Code::UnsupportedSql, format!("{name} does not work with replicate weights yet.")));
         }
-        let (scan, _) = trace::below(rows, &call.design.weight).ok_or_else(|| {
+        let table = trace::table_of(rows, &call.design.weight).ok_or_else(|| {
             Error::new(
                 Code::DesignMissing,
                 format!("{name}: the weight is not a column of one table, so its people are not known."),
             )
         })?;
-        Ok(Self { scan, call, unit })
+        Ok(Self { table, call, unit })
     }
 
     /// An expression over the table of people. None where it is one over rows.
     fn below(&self, plan: &LogicalPlan, expression: &Expr) -> Option<Expr> {
-        trace::onto(plan, expression, self.scan)
+        trace::onto(plan, expression, self.table)
     }
 
     fn column(&self, rows: &LogicalPlan, expression: &Expr, what: &str) -> Result<Expr, Error> {
@@ -168,10 +167,7 @@ impl<'a> People<'a> {
     /// The people who meet the conditions on people, with the columns of the design and the keys that are their own.
     fn plan(&self, keys: &[Expr], rows: &LogicalPlan) -> Result<LogicalPlan> {
         let design = &self.call.design;
-        let mut columns = vec![
-            self.column(rows, self.unit, "unit")?.alias(UNIT),
-            self.column(rows, &design.weight, "weight")?.alias(WEIGHT),
-        ];
+        let mut columns = vec![self.column(rows, self.unit, "unit")?.alias(UNIT)];
         for (at, expr) in design.strata.iter().enumerate() {
             columns.push(self.column(rows, expr, "stratum")?.alias(stratum(at)));
         }
@@ -184,23 +180,26 @@ impl<'a> People<'a> {
         for (at, expr) in keys.iter().enumerate() {
             columns.extend(self.below(rows, expr).map(|own| own.alias(person_key(at))));
         }
-        let mut people = LogicalPlanBuilder::scan(self.scan.table_name.clone(), Arc::clone(&self.scan.source), None)?;
+        let mut people = LogicalPlanBuilder::from(self.table.clone());
         for condition in self.conditions(rows)? {
             people = people.filter(condition)?;
         }
-        people.project(columns)?.build()
+        // A person is one, also where the table has several rows of each.
+        let weight = unit_weight(self.column(rows, &design.weight, "weight")?, None).alias(WEIGHT);
+        people.aggregate(columns, [weight])?.build()
     }
 
     /// The conditions of the query that are on people alone.
     fn conditions(&self, rows: &LogicalPlan) -> Result<Vec<Expr>> {
         let mut found = Vec::new();
         let mut add = |plan: &LogicalPlan, condition: &Expr| {
-            let parts = split_conjunction(condition).into_iter().filter_map(|part| self.below(plan, part));
-            found.extend(parts);
+            let of_columns = |part: &&Expr| !part.column_refs().is_empty() && !has_subquery(part);
+            let parts = split_conjunction(condition).into_iter().filter(of_columns);
+            found.extend(parts.filter_map(|part| self.below(plan, part)));
         };
         rows.apply(|node| {
             match node {
-                LogicalPlan::Filter(filter) => add(&filter.input, &filter.predicate),
+                LogicalPlan::Filter(filter) => add(node, &filter.predicate),
                 LogicalPlan::Join(join) => {
                     if let Some(filter) = join.filter.as_ref().filter(|_| join.join_type == JoinType::Inner) {
                         add(node, filter);
@@ -215,4 +214,11 @@ impl<'a> People<'a> {
         }
         Ok(found)
     }
+}
+
+fn has_subquery(expression: &Expr) -> bool {
+    let is_one = |part: &Expr| {
+        matches!(part, Expr::Exists(_) | Expr::InSubquery(_) | Expr::ScalarSubquery(_) | Expr::SetComparison(_))
+    };
+    expression.exists(|part| Ok(is_one(part))).unwrap_or(true)
 }

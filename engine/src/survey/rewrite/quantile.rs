@@ -5,9 +5,8 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::DataType;
 use datafusion::common::{JoinType, Result};
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast, ident};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, ident};
 
 use super::levels::Levels;
 use super::points::{POINT, join, point_key, points, rows_with};
@@ -30,7 +29,7 @@ pub(super) fn plan(
     reads: &[Read],
     notices: &Arc<Notices>,
 ) -> Result<LogicalPlan> {
-    let variable = cast(call.variable()?.clone(), DataType::Float64);
+    let variable = call.defined_variable()?;
     let found = step::call(values::Values, vec![variable.clone(), call.design.weight.clone()], call.filter_of_design());
     let point = positions::point(ident(VALUES), probability).alias(POINT);
     let points = points(rows, keys, found.alias(VALUES), Some(point))?;

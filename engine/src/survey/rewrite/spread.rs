@@ -3,9 +3,8 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::DataType;
 use datafusion::common::Result;
-use datafusion::logical_expr::{Expr, LogicalPlan, cast, ident};
+use datafusion::logical_expr::{Expr, LogicalPlan, ident};
 
 use super::levels::Levels;
 use super::points::{POINT, points, rows_with};
@@ -24,7 +23,7 @@ pub(super) fn plan(
     reads: &[Read],
     notices: &Arc<Notices>,
 ) -> Result<LogicalPlan> {
-    let variable = cast(call.variable()?.clone(), DataType::Float64);
+    let variable = call.defined_variable()?;
     let mean = weighted_avg(variable.clone(), call.design.weight.clone(), call.filter_of_design());
     let points = points(rows, keys, mean.alias(POINT), None)?;
     let rows_with_points = rows_with(rows, keys, &points)?;
