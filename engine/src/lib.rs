@@ -16,6 +16,7 @@
 //! Nothing here opens a socket or a database: where data comes from is behind [`Catalog`].
 
 mod builder;
+mod by_unit;
 mod catalog;
 mod code;
 mod error;

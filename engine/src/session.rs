@@ -18,11 +18,13 @@ use datafusion::execution::{SessionStateDefaults, TaskContext};
 use datafusion::logical_expr::planner::ExprPlanner;
 use datafusion::logical_expr::{AggregateUDF, LogicalPlan, ScalarUDF};
 use datafusion::optimizer::{Analyzer, AnalyzerRule, Optimizer, OptimizerRule};
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
 use datafusion::prelude::SessionConfig;
 
+use crate::by_unit::GroupByUnit;
 use crate::join_order::OrderJoins;
 use crate::memory::QueryPool;
 use crate::numbers::{FloatLiterals, Quotients};
@@ -52,9 +54,7 @@ impl Sessions {
             .with_table_function_list(SessionStateDefaults::default_table_functions())
             .with_analyzer_rules(analyzer_rules())
             .with_optimizer_rules(optimizer_rules())
-            .with_physical_optimizer_rules(
-                pushdown::guarded(PhysicalOptimizer::new().rules).chain(catalog.physical_rules()).collect(),
-            )
+            .with_physical_optimizer_rules(physical_rules(catalog))
             .with_query_planner(Arc::new(Planner))
             .build();
         Ok(Self {
@@ -160,6 +160,16 @@ fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     let at = rules.iter().position(|rule| rule.name() == "push_down_filter").map_or(rules.len(), |at| at + 1);
     rules.insert(at, Arc::new(PushLeakproofFilters));
     rules.insert(at + 1, Arc::new(OrderJoins));
+    rules
+}
+
+/// DataFusion's rules, and after them those of the catalog. Before the one that distributes rows as each step wants them, groups by
+/// unit are found.
+fn physical_rules(catalog: &dyn Catalog) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+    let mut rules: Vec<_> = pushdown::guarded(PhysicalOptimizer::new().rules).collect();
+    let at = rules.iter().position(|rule| rule.name() == "join_selection").map_or(0, |at| at + 1);
+    rules.insert(at, Arc::new(GroupByUnit));
+    rules.extend(catalog.physical_rules());
     rules
 }
 

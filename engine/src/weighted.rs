@@ -37,7 +37,7 @@ use datafusion::logical_expr::{AggregateUDF, Expr};
 pub(crate) use arguments::{Parameter, check};
 pub(crate) use distribution::{Entry, for_each_listed, quantile, state_fields as quantile_state};
 pub(crate) use function::{Function, Statistic};
-pub(crate) use groups::{for_each_state, to_columns};
+pub(crate) use groups::{for_each_state, to_columns, touch};
 pub(crate) use moments::Moments;
 pub(crate) use quantile_groups::QuantileGroups;
 pub use reference::reference;

@@ -23,6 +23,7 @@ use datafusion::logical_expr::{
 
 use super::unit_weight::function as unit_weight_of;
 use super::{NAME, misplaced};
+use crate::by_unit;
 use crate::merging::merged_by;
 use crate::weighted::weighted_count;
 use crate::{Code, Error};
@@ -140,7 +141,9 @@ impl<'a> TwoLevels<'a> {
                 Some(is_copy) => when(is_copy, (*unit).clone()).end()?,
                 None => (*unit).clone(),
             };
-            first_keys.push(unit.alias(format!("reach_unit_{at}")));
+            // Copies of a row that are of no unit would all go to one partition.
+            let prefix = if self.copied { "reach_" } else { by_unit::UNIT };
+            first_keys.push(unit.alias(format!("{prefix}{at}")));
         }
         let first_parts = self.parts.iter().enumerate().map(|(at, this)| Ok(self.first_level(this)?.alias(part(at))));
         let first = Aggregate::try_new(self.source(aggregate)?, first_keys, first_parts.collect::<Result<_>>()?)?;

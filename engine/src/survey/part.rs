@@ -7,17 +7,17 @@ use super::rows::People;
 use super::wide::Wide;
 use crate::weighted::Moments;
 
-/// Sums over the rows of one PSU in a domain, for `K` variables, in `F` floats: rows, people, the weights and what rounding took
-/// from their sum, the origins, the `K` weighted sums of distances, those of their products, and what rounding took from either.
+/// Sums over the rows of one PSU in a domain, for `K` variables, in `F` floats: rows, the weights and what rounding took from their
+/// sum, the origins, the `K` weighted sums of distances, those of their products, and what rounding took from either. Where there is
+/// one float more, it counts people; without it a part of one variable is a line of the processor's cache.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Part<const K: usize, const F: usize> {
     fields: [f64; F],
 }
 
 const ROWS: usize = 0;
-const PEOPLE: usize = 1;
-const WEIGHTS: usize = 2;
-const ORIGINS: usize = 4;
+const WEIGHTS: usize = 1;
+const ORIGINS: usize = 3;
 
 impl<const K: usize, const F: usize> Default for Part<K, F> {
     fn default() -> Self {
@@ -29,6 +29,7 @@ impl<const K: usize, const F: usize> Part<K, F> {
     const SUMS: usize = ORIGINS + K;
     const PRODUCTS: usize = Self::SUMS + 2 * K;
     const PAIRS: usize = K * (K + 1) / 2;
+    const PEOPLE: usize = Self::PRODUCTS + 2 * Self::PAIRS;
 
     /// Adds one row. One of no weight is not of the domain, nor is one whose value is undefined: R holds it for missing.
     #[inline(always)]
@@ -73,14 +74,14 @@ impl<const K: usize, const F: usize> Part<K, F> {
         self.fields
     }
 
-    /// The same rows, as those of so many people.
-    pub(super) fn of(mut self, people: People) -> Self {
-        self.fields[PEOPLE] = match people {
+    /// The floats of these rows, as those of so many people.
+    pub(super) fn of(self, people: People) -> impl Iterator<Item = f64> {
+        let people = match people {
             People::Unknown => 0.0,
             People::One => self.fields[ROWS].min(1.0),
             People::Each => self.fields[ROWS],
         };
-        self
+        self.fields.into_iter().take(Self::PEOPLE).chain([people])
     }
 }
 
@@ -106,7 +107,9 @@ impl<const K: usize, const F: usize> Moments for Part<K, F> {
         let moved = |variable: usize| theirs[ORIGINS + variable] - ours[ORIGINS + variable];
         let weights = theirs[WEIGHTS];
         self.fields[ROWS] += theirs[ROWS];
-        self.fields[PEOPLE] += theirs[PEOPLE];
+        if F > Self::PEOPLE {
+            self.fields[Self::PEOPLE] += theirs[Self::PEOPLE];
+        }
         self.sum(WEIGHTS, WEIGHTS + 1, weights);
         self.fields[WEIGHTS + 1] += theirs[WEIGHTS + 1];
         let mut pair = 0;
@@ -163,7 +166,8 @@ impl Sums {
         let wide = |total: usize, lost: usize| Wide::of_parts(fields[total], fields[lost]);
         let (sums, products, pairs) = (ORIGINS + K, ORIGINS + 3 * K, K * (K + 1) / 2);
         let weights = wide(WEIGHTS, WEIGHTS + 1);
-        let mut read = Self { rows: fields[ROWS], people: fields[PEOPLE], weights, ..Self::default() };
+        let people = fields.last().copied().unwrap_or_default();
+        let mut read = Self { rows: fields[ROWS], people, weights, ..Self::default() };
         let origin = |variable: usize| Wide::from(fields[ORIGINS + variable]);
         let mut pair = 0;
         for one in 0..K {
@@ -190,15 +194,16 @@ mod tests {
     fn parts_merge_to_the_sums_of_all_rows() {
         let rows: Vec<([f64; 2], f64)> =
             (0..100).map(|n| ([1e6 + f64::from(n % 7), f64::from(n)], 0.5 + f64::from(n % 3))).collect();
-        let mut whole = Part::<2, 16>::default();
+        let sums = |part: Part<2, 15>| Sums::of(&part.of(People::One).collect::<Vec<_>>());
+        let mut whole = Part::<2, 15>::default();
         rows.iter().for_each(|(values, weight)| whole.add(*values, *weight));
-        let mut merged = Part::<2, 16>::default();
+        let mut merged = Part::<2, 15>::default();
         for rows in rows.chunks(13) {
-            let mut part = Part::<2, 16>::default();
+            let mut part = Part::<2, 15>::default();
             rows.iter().for_each(|(values, weight)| part.add(*values, *weight));
             merged.merge(&part);
         }
-        let (whole, merged) = (Sums::of(whole.fields()), Sums::of(merged.fields()));
+        let (whole, merged) = (sums(whole), sums(merged));
         let exact: f64 = rows.iter().map(|([x, y], w)| w * x * y).sum();
         assert_eq!(whole.totals.map(Wide::value), merged.totals.map(Wide::value));
         assert_eq!(whole.products.map(Wide::value), merged.products.map(Wide::value));
@@ -207,12 +212,12 @@ mod tests {
 
     #[test]
     fn rows_without_weight_or_value_are_not_there() {
-        let mut part = Part::<1, 9>::default();
+        let mut part = Part::<1, 8>::default();
         part.add([1.0], 0.0);
         part.add([f64::NAN], 1.0);
-        assert_eq!(part.of(People::One).fields(), Part::<1, 9>::default().fields());
+        assert_eq!(part.fields(), Part::<1, 8>::default().fields());
         part.add([2.0], 3.0);
-        let sums = Sums::of(part.of(People::One).fields());
+        let sums = Sums::of(&part.of(People::One).collect::<Vec<_>>());
         assert_eq!((sums.rows, sums.people, sums.weights.value(), sums.totals[0].value()), (1.0, 1.0, 3.0, 6.0));
     }
 }

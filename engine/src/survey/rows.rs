@@ -11,7 +11,7 @@ use super::lists;
 use super::notices::Notices;
 use super::part::Part;
 use super::step::{Groups, Level};
-use crate::weighted::{Moments, Rows, bad_weight, for_each_state, is_weight, to_columns};
+use crate::weighted::{Moments, Rows, bad_weight, for_each_state, is_weight, to_columns, touch};
 
 /// Who the rows of a group are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -60,13 +60,13 @@ impl OfRows {
     /// Those of [`bad_weight`].
     pub(super) fn each(&self, values: &[ArrayRef], filter: Option<&BooleanArray>) -> Result<ArrayRef> {
         match self.variables {
-            2 => RowGroups::<2, 3, 16>::each(self, values, filter),
-            _ => RowGroups::<1, 2, 9>::each(self, values, filter),
+            2 => RowGroups::<2, 3, 15>::each(self, values, filter),
+            _ => RowGroups::<1, 2, 8>::each(self, values, filter),
         }
     }
 }
 
-/// Floats of a part of so many variables.
+/// Floats of a part of so many variables, and its people.
 pub(super) fn width(variables: usize) -> usize {
     if variables == 2 { 16 } else { 9 }
 }
@@ -79,14 +79,14 @@ impl Level for OfRows {
     }
 
     fn state(&self) -> Vec<DataType> {
-        vec![DataType::Float64; width(self.variables)]
+        vec![DataType::Float64; width(self.variables) - 1]
     }
 
     fn groups(&self) -> Box<dyn Groups> {
         let of = self.clone();
         match self.variables {
-            2 => Box::new(RowGroups::<2, 3, 16> { of, parts: Vec::new() }),
-            _ => Box::new(RowGroups::<1, 2, 9> { of, parts: Vec::new() }),
+            2 => Box::new(RowGroups::<2, 3, 15> { of, parts: Vec::new() }),
+            _ => Box::new(RowGroups::<1, 2, 8> { of, parts: Vec::new() }),
         }
     }
 }
@@ -121,7 +121,7 @@ impl<const K: usize, const A: usize, const F: usize> RowGroups<K, A, F> {
     fn each(of: &OfRows, values: &[ArrayRef], filter: Option<&BooleanArray>) -> Result<ArrayRef> {
         let mut parts = vec![Part::default(); values.first().map_or(0, |column| column.len())];
         Self::add(of, values, filter, &mut parts, |row| row)?;
-        lists::column(parts.into_iter().flat_map(|part| part.of(of.people).into_fields()).collect(), F)
+        lists::column(parts.into_iter().flat_map(|part| part.of(of.people)).collect(), width(K))
     }
 }
 
@@ -140,12 +140,13 @@ impl<const K: usize, const A: usize, const F: usize> GroupsAccumulator for RowGr
         groups: usize,
     ) -> Result<()> {
         self.grow(groups);
+        touch(&self.parts, group_indices);
         Self::add(&self.of, values, filter, &mut self.parts, |row| group_indices[row])
     }
 
     fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
         let parts = emit_to.take_needed(&mut self.parts);
-        lists::column(parts.into_iter().flat_map(|part| part.of(self.of.people).into_fields()).collect(), F)
+        lists::column(parts.into_iter().flat_map(|part| part.of(self.of.people)).collect(), width(K))
     }
 
     fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {

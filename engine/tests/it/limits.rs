@@ -1,8 +1,10 @@
 //! Limits, cancellation and the journal.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use engine::{Code, Door, Engine, Limits, Principal, Query};
+use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
+use engine::{Code, Door, Engine, Explain, Limits, MemoryCatalog, Principal, Query};
 use futures::StreamExt;
 
 use super::{catalog, collect, engine, error, rows};
@@ -90,6 +92,45 @@ async fn a_sort_beyond_its_memory_spills() {
     let sql = "SELECT max(r) FROM (SELECT row_number() OVER (ORDER BY repeat('x', 100) || x) AS r \
                FROM generate_series(1, 599999) a(x)) q";
     assert_eq!(rows(&engine, &Principal::local(), sql).await, ["599999"]);
+}
+
+/// Events of 4001 persons in houses of three, in 53 groups.
+fn events() -> RecordBatch {
+    let rows = 0..200_000;
+    let whole = |of: fn(i64) -> i64| Arc::new(Int64Array::from_iter_values(rows.clone().map(of))) as ArrayRef;
+    let houses = rows.clone().map(|row| format!("house {}", row % 4001 / 3));
+    let weights = rows.clone().map(|row| 1.0 + (row % 4001 % 7) as f64);
+    let columns = [
+        ("person", whole(|row| row % 4001)),
+        ("k", whole(|row| row % 53)),
+        ("x", whole(|row| row % 101)),
+        ("house", Arc::new(StringArray::from_iter_values(houses))),
+        ("w", Arc::new(Float64Array::from_iter_values(weights))),
+    ];
+    RecordBatch::try_from_iter(columns).unwrap()
+}
+
+#[tokio::test]
+async fn groups_by_unit_beyond_their_memory_go_to_disk_and_say_the_same() {
+    let engine = |query_memory| {
+        let catalog =
+            MemoryCatalog::default().with_batches("big", "events", events().schema(), vec![events()]).unwrap();
+        Engine::builder(catalog).limits(Limits { query_memory, ..Limits::default() }).build().unwrap()
+    };
+    let (roomy, tight) = (engine(1 << 30), engine(12 << 20));
+    for sql in [
+        "SELECT k, reach(person, w), count(*), max(x) FROM big.events GROUP BY k ORDER BY k",
+        "SELECT k, x, reach(house || person, w) FROM big.events GROUP BY k, x ORDER BY k, x LIMIT 9",
+        "SELECT k, round(s['estimate'], 9), round(s['se'], 9), s['n'], s['n_people'] FROM (SELECT k, svy_mean(x, \
+         weight => w, psu => house, unit => person, lonely => 'remove') AS s FROM big.events GROUP BY k) s ORDER BY k",
+    ] {
+        let wanted = rows(&roomy, &Principal::local(), sql).await;
+        assert_eq!(rows(&tight, &Principal::local(), sql).await, wanted, "{sql}");
+        let analyzed = Query::new(sql).explain(Explain::Analyze);
+        let plan = collect(tight.query(&Principal::local(), analyzed).await.unwrap()).await.unwrap();
+        let step = plan.lines().find(|line| line.contains("ByUnitExec")).unwrap();
+        assert!(step.contains("spill_count") && !step.contains("spill_count=0,"), "{step}");
+    }
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::{Aggregate, AggregateUDF, Expr, LogicalPlan, LogicalPlanBuilder, cast, ident, lit};
 
 use super::{key, share_levels, value};
+use crate::by_unit;
 use crate::merging::merged_by;
 use crate::reach::unit_weight;
 use crate::survey::design::{Design, Read, Replicates};
@@ -24,14 +25,14 @@ use crate::survey::stratum::Strata;
 use crate::survey::{single, step, trace};
 use crate::{Code, Error};
 
-const PSU: &str = "svy_psu_key";
-const UNIT: &str = "svy_unit_key";
+const PSU: &str = "unit_key_psu";
+const UNIT: &str = "unit_key_person";
 const FRAME_PSUS: &str = "svy_frame_psus";
 const LEAST_FPC: &str = "svy_least_fpc";
 const MOST_FPC: &str = "svy_most_fpc";
 
 fn stratum(at: usize) -> String {
-    format!("svy_stratum_key_{at}")
+    format!("{}stratum_{at}", by_unit::UNIT)
 }
 
 fn frame_stratum(at: usize) -> String {
