@@ -88,9 +88,9 @@ pub struct Weights {
 /// Whether weights apply when a query does not say.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum WeightsMode {
-    /// Plain counts, sums and means are refused, whatever the query says.
+    /// Plain counts, sums and means become weighted ones, whatever the query says.
     Required,
-    /// Plain counts, sums and means are refused unless the query asks for them.
+    /// Plain counts, sums and means become weighted ones unless the query asks for plain figures.
     Default,
     /// The query decides.
     #[default]

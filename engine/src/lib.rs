@@ -45,6 +45,7 @@ mod stream;
 mod survey;
 pub mod system;
 mod transfer;
+mod weighing;
 pub mod weighted;
 
 pub use builder::{Engine, EngineBuilder};

@@ -9,7 +9,6 @@ mod parse;
 mod plan;
 mod resolve;
 mod spilling;
-mod weights;
 
 pub(crate) use execute::Step;
 pub(crate) use resolve::{CATALOG, listed_name, visible_dataset};

@@ -135,7 +135,7 @@ impl Query {
         self
     }
 
-    /// Whether plain aggregates over a weighted dataset are refused; absent = as the dataset declares.
+    /// Whether plain aggregates over a weighted dataset become weighted ones; absent = as the dataset declares.
     pub fn apply_weights(mut self, apply: impl Into<Option<bool>>) -> Self {
         self.apply_weights = apply.into();
         self

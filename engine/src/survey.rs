@@ -24,7 +24,7 @@ mod step;
 mod stratum;
 mod student;
 mod sums;
-mod trace;
+pub(crate) mod trace;
 mod values;
 mod wide;
 
@@ -32,7 +32,8 @@ use std::sync::Arc;
 
 use datafusion::logical_expr::AggregateUDF;
 
-pub(crate) use design::Read;
+pub(crate) use design::{Read, read_of};
+pub(crate) use function::values_by_declared_weight;
 pub(crate) use named::complete;
 pub(crate) use notices::Notices;
 pub(crate) use rewrite::rewrite;

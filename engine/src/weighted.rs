@@ -6,6 +6,7 @@
 
 mod arguments;
 mod avg;
+mod corr;
 mod count;
 mod distribution;
 mod effective_n;
@@ -48,6 +49,7 @@ const FUNCTIONS: &[fn() -> Function] = &[
     Function::of::<effective_n::EffectiveN, 1>,
     crate::reach::function,
     Function::of::<avg::WeightedAvg, 2>,
+    Function::of::<corr::WeightedCorr, 3>,
     Function::of::<count::WeightedCount, 1>,
     Function::of_quantile::<median::WeightedMedian>,
     Function::of_quantile::<quantile::WeightedQuantile>,
@@ -66,6 +68,12 @@ pub(crate) fn all() -> Vec<Arc<AggregateUDF>> {
 /// Whether a function of this name weighs its rows: one of these, or a survey function.
 pub(crate) fn is_weighted(name: &str) -> bool {
     FUNCTIONS.iter().any(|function| function().name_in_sql() == name) || crate::survey::is_survey_function(name)
+}
+
+/// The function of a name.
+pub(crate) fn function(name: &str) -> Option<Arc<AggregateUDF>> {
+    let found = FUNCTIONS.iter().map(|function| function()).find(|function| function.name_in_sql() == name);
+    found.map(|function| Arc::new(AggregateUDF::from(function)))
 }
 
 /// The sum of the weights, which `reach` is made of once each unit has its weight.

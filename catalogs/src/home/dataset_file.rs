@@ -115,8 +115,8 @@ pub(crate) struct WeightsSection {
     pub(crate) fpc: Option<String>,
     /// Replicate weights, which tell the variance in place of strata and PSUs.
     pub(crate) replicates: Option<ReplicatesSection>,
-    /// Whether a plain COUNT, SUM or AVG is refused: `required` always, `default` unless the query asks for plain figures,
-    /// `offered` only when the query insists on weights.
+    /// Whether a plain COUNT, SUM or AVG becomes a weighted one: `required` always, `default` unless the query asks for plain
+    /// figures, `offered` only when the query asks for weights.
     #[serde(default)]
     pub(crate) mode: Mode,
 }

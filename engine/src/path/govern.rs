@@ -10,12 +10,11 @@ use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 
 use super::plan::Planned;
-use super::weights;
 use crate::journal::Kind;
 use crate::policy::{Grants, Reads, verify_logical};
 use crate::survey::{self, Notices};
 use crate::weighted::is_weighted;
-use crate::{Code, Error, Principal, Query, grouping_sets, reach, stream, system};
+use crate::{Code, Error, Principal, Query, grouping_sets, reach, stream, system, weighing};
 
 /// A plan that may run.
 pub(super) struct Governed {
@@ -37,12 +36,13 @@ impl Planned {
     pub(super) fn govern(self, principal: &Principal, query: &Query) -> Result<Governed, Error> {
         verify_logical(&self.plan, &self.grants)?;
         refuse_explaining_policies(principal, &self)?;
-        if !query.is_of_rows {
-            weights::check(&self.plan, &self.weighted, query)?;
-        }
-        let kind = kind(&self.plan, &self.datasets)?;
         let notices = Arc::<Notices>::default();
-        let plan = grouping_sets::expand(self.plan)?;
+        let plan = match query.is_of_rows {
+            true => self.plan,
+            false => weighing::apply(self.plan, &self.reads, query, &notices)?,
+        };
+        let kind = kind(&plan, &self.datasets)?;
+        let plan = grouping_sets::expand(plan)?;
         let plan = reach::rewrite(survey::rewrite(plan, &self.reads, self.grants.has_policies(), &notices)?)?;
         let plan = self.state.analyzer().execute_and_check(plan, self.state.config_options(), |_, _| {})?;
         let schema = stream::plain_schema(plan.schema().as_arrow());

@@ -27,7 +27,7 @@ use super::parse::{Asked, parse};
 use super::resolve::Names;
 use crate::policy::Grants;
 use crate::survey::{self, Read};
-use crate::{Code, Dataset, Engine, Error, Principal, Query, system};
+use crate::{Code, Engine, Error, Principal, Query, system};
 
 /// A plan whose names are resolved, and which nothing governs yet.
 pub(super) struct Planned {
@@ -36,8 +36,6 @@ pub(super) struct Planned {
     pub(super) grants: Grants,
     pub(super) datasets: BTreeSet<String>,
     pub(super) reads: Vec<Read>,
-    /// Those of them that declare weights.
-    pub(super) weighted: Vec<Arc<Dataset>>,
     parameters: SchemaRef,
 }
 
@@ -90,9 +88,7 @@ impl Planned {
         };
         let parameters = parameters(&plan)?;
         let datasets: BTreeSet<String> = reads.iter().map(|read| read.dataset.id.clone()).collect();
-        let declared = datasets.iter().filter_map(|id| engine.inner.catalog.dataset(id));
-        let weighted = declared.filter(|dataset| dataset.weights.is_some()).collect();
-        Ok(Self { state, plan, grants, datasets, reads, weighted, parameters })
+        Ok(Self { state, plan, grants, datasets, reads, parameters })
     }
 }
 

@@ -158,7 +158,7 @@ fn declared<'a>(
 }
 
 /// What a table was resolved as. One under a policy is the plan that stands for it.
-fn read_of<'a>(table: &LogicalPlan, reads: &'a [Read]) -> Option<&'a Read> {
+pub(crate) fn read_of<'a>(table: &LogicalPlan, reads: &'a [Read]) -> Option<&'a Read> {
     reads.iter().find(|read| match table {
         LogicalPlan::TableScan(scan) => Arc::ptr_eq(&read.source, &scan.source),
         barrier => read.source.get_logical_plan().is_some_and(|plan| *plan == *barrier),

@@ -95,6 +95,14 @@ impl AggregateUDFImpl for Survey {
     }
 }
 
+/// What a call is over, if it is one of a survey function that takes the declared weight. None of one that counts units, each once.
+pub(crate) fn values_by_declared_weight(call: &AggregateFunction) -> Option<Vec<Expr>> {
+    let survey = call.func.inner().downcast_ref::<Survey>()?;
+    let (own, design) = call.params.args.split_at_checked(survey.estimator.parameters().len())?;
+    let is_declared = design.first().is_none_or(|weight| matches!(weight, Expr::Literal(value, _) if value.is_null()));
+    (is_declared && !call.params.distinct).then(|| own.to_vec())
+}
+
 /// One call: over which rows, by which design, and how.
 #[derive(Debug, Clone)]
 pub(super) struct Call {

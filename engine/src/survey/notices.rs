@@ -1,6 +1,9 @@
 //! What a reader should know about estimates, found out while they are made.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use std::sync::{Mutex, PoisonError};
 
 use arrow::array::{Array, ArrayRef, BooleanArray};
 use arrow::buffer::NullBuffer;
@@ -14,6 +17,8 @@ pub(crate) struct Notices {
     lonely: AtomicU64,
     all_lonely: AtomicU64,
     is_restricted: AtomicBool,
+    /// Calls that were weighed, by the weight, and whether that can be switched off.
+    weighed: Mutex<BTreeMap<(String, bool), BTreeSet<String>>>,
 }
 
 /// A thing to say.
@@ -56,6 +61,22 @@ impl Notices {
         self.is_restricted.store(true, Ordering::Relaxed);
     }
 
+    /// Says that a call was weighed by a column.
+    pub(crate) fn weighed(&self, call: &str, by: &str, can_be_plain: bool) {
+        let mut weighed = self.weighed.lock().unwrap_or_else(PoisonError::into_inner);
+        weighed.entry((by.to_owned(), can_be_plain)).or_default().insert(call.to_owned());
+    }
+
+    fn weighings(&self) -> Vec<String> {
+        let weighed = self.weighed.lock().unwrap_or_else(PoisonError::into_inner);
+        let sentence = |((by, can_be_plain), calls): (&(String, bool), &BTreeSet<String>)| {
+            let calls = calls.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+            let plain = if *can_be_plain { "; apply_weights = false gives plain figures" } else { "" };
+            format!("Weighted by {by}: {calls}{plain}.")
+        };
+        weighed.iter().map(sentence).collect()
+    }
+
     /// What there is to say, in sentences.
     pub(crate) fn sentences(&self) -> Vec<String> {
         let said = [
@@ -76,6 +97,6 @@ impl Notices {
             "Some rows are hidden from you: survey estimates are of the design of the rows that you may see.";
         let restricted = self.is_restricted.load(Ordering::Relaxed).then(|| restricted.to_owned());
         let counted = counts.filter(|(count, _)| *count > 0).map(|(count, text)| format!("{count} {text}"));
-        counted.chain(restricted).collect()
+        counted.chain(restricted).chain(self.weighings()).collect()
     }
 }

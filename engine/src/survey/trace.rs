@@ -11,10 +11,10 @@ use crate::policy::PolicyBarrier;
 
 /// A column of a table: of its scan, or of its barrier.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Origin<'a> {
-    pub(super) table: &'a LogicalPlan,
+pub(crate) struct Origin<'a> {
+    pub(crate) table: &'a LogicalPlan,
     /// Its place among the columns of the table.
-    pub(super) column: usize,
+    pub(crate) column: usize,
 }
 
 impl Origin<'_> {
@@ -24,7 +24,7 @@ impl Origin<'_> {
 }
 
 /// Whether a plan is a table, and nothing that a query makes of it.
-fn is_table(plan: &LogicalPlan) -> bool {
+pub(crate) fn is_table(plan: &LogicalPlan) -> bool {
     match plan {
         LogicalPlan::TableScan(_) => true,
         LogicalPlan::Extension(extension) => extension.node.as_any().is::<PolicyBarrier>(),
@@ -33,56 +33,75 @@ fn is_table(plan: &LogicalPlan) -> bool {
 }
 
 /// The table's column that a column of `plan` is, value by value. None where it is computed, or from several tables.
-pub(super) fn origin<'a>(plan: &'a LogicalPlan, column: &Column) -> Option<Origin<'a>> {
+pub(crate) fn origin<'a>(plan: &'a LogicalPlan, column: &Column) -> Option<Origin<'a>> {
     at(plan, plan.schema().maybe_index_of_column(column)?)
 }
 
 /// The same of the column at `place`.
-pub(super) fn at(plan: &LogicalPlan, place: usize) -> Option<Origin<'_>> {
-    match plan {
-        plan if is_table(plan) => Some(Origin { table: plan, column: place }),
-        LogicalPlan::Projection(projection) => of(&projection.input, projection.expr.get(place)?),
-        LogicalPlan::Aggregate(aggregate) => of(&aggregate.input, aggregate.group_expr.get(place)?),
-        LogicalPlan::Join(join) => {
-            let left = join.left.schema().fields().len();
-            match join.join_type {
-                JoinType::RightSemi | JoinType::RightAnti | JoinType::RightMark => at(&join.right, place),
-                _ if place < left => at(&join.left, place),
-                JoinType::LeftMark => None,
-                _ => at(&join.right, place - left),
-            }
-        }
-        LogicalPlan::Filter(filter) => at(&filter.input, place),
-        LogicalPlan::Sort(sort) => at(&sort.input, place),
-        LogicalPlan::Limit(limit) => at(&limit.input, place),
-        LogicalPlan::Repartition(repartition) => at(&repartition.input, place),
-        LogicalPlan::SubqueryAlias(alias) => at(&alias.input, place),
-        LogicalPlan::Distinct(Distinct::All(input)) => at(input, place),
-        LogicalPlan::Window(window) => {
-            (place < window.input.schema().fields().len()).then(|| at(&window.input, place))?
-        }
+pub(crate) fn at(plan: &LogicalPlan, place: usize) -> Option<Origin<'_>> {
+    match origins(plan, place).as_slice() {
+        [only] => Some(*only),
         _ => None,
     }
 }
 
+/// The tables' columns that the column at `place` is, value by value: of a union one for each part. None where it is computed.
+pub(crate) fn origins(plan: &LogicalPlan, place: usize) -> Vec<Origin<'_>> {
+    match plan {
+        plan if is_table(plan) => vec![Origin { table: plan, column: place }],
+        LogicalPlan::Projection(projection) => of(&projection.input, projection.expr.get(place)),
+        LogicalPlan::Aggregate(aggregate) => of(&aggregate.input, aggregate.group_expr.get(place)),
+        LogicalPlan::Join(join) => {
+            let left = join.left.schema().fields().len();
+            match join.join_type {
+                JoinType::RightSemi | JoinType::RightAnti | JoinType::RightMark => origins(&join.right, place),
+                _ if place < left => origins(&join.left, place),
+                JoinType::LeftMark => Vec::new(),
+                _ => origins(&join.right, place - left),
+            }
+        }
+        LogicalPlan::Union(union) => {
+            let parts: Vec<Vec<Origin<'_>>> = union.inputs.iter().map(|input| origins(input, place)).collect();
+            if parts.iter().any(Vec::is_empty) { Vec::new() } else { parts.into_iter().flatten().collect() }
+        }
+        LogicalPlan::Filter(filter) => origins(&filter.input, place),
+        LogicalPlan::Sort(sort) => origins(&sort.input, place),
+        LogicalPlan::Limit(limit) => origins(&limit.input, place),
+        LogicalPlan::Repartition(repartition) => origins(&repartition.input, place),
+        LogicalPlan::SubqueryAlias(alias) => origins(&alias.input, place),
+        LogicalPlan::Distinct(Distinct::All(input)) => origins(input, place),
+        LogicalPlan::Window(window) if place < window.input.schema().fields().len() => origins(&window.input, place),
+        _ => Vec::new(),
+    }
+}
+
 /// The same of an expression over `input`, which must be a column.
-fn of<'a>(input: &'a LogicalPlan, expression: &Expr) -> Option<Origin<'a>> {
+fn of<'a>(input: &'a LogicalPlan, expression: Option<&Expr>) -> Vec<Origin<'a>> {
     match expression {
-        Expr::Column(column) => origin(input, column),
-        Expr::Alias(alias) => of(input, &alias.expr),
+        Some(Expr::Column(column)) => {
+            input.schema().maybe_index_of_column(column).map_or_else(Vec::new, |place| origins(input, place))
+        }
+        Some(Expr::Alias(alias)) => of(input, Some(&alias.expr)),
+        _ => Vec::new(),
+    }
+}
+
+fn only<'a>(input: &'a LogicalPlan, expression: &Expr) -> Option<Origin<'a>> {
+    match of(input, Some(expression)).as_slice() {
+        [only] => Some(*only),
         _ => None,
     }
 }
 
 /// The table that `expression` is one over.
-pub(super) fn table_of<'a>(plan: &'a LogicalPlan, expression: &Expr) -> Option<&'a LogicalPlan> {
+pub(crate) fn table_of<'a>(plan: &'a LogicalPlan, expression: &Expr) -> Option<&'a LogicalPlan> {
     let column = expression.column_refs().into_iter().next()?;
     let table = origin(plan, column)?.table;
     onto(plan, expression, table).map(|_| table)
 }
 
 /// The table of a plan that reads one.
-pub(super) fn only_table(plan: &LogicalPlan) -> Option<&LogicalPlan> {
+pub(crate) fn only_table(plan: &LogicalPlan) -> Option<&LogicalPlan> {
     match plan.inputs().as_slice() {
         _ if is_table(plan) => Some(plan),
         [input] => only_table(input),
@@ -91,7 +110,7 @@ pub(super) fn only_table(plan: &LogicalPlan) -> Option<&LogicalPlan> {
 }
 
 /// Whether each row of `plan` is one row of `table`, and no other row is the same one.
-pub(super) fn has_rows_of(plan: &LogicalPlan, table: &LogicalPlan) -> bool {
+pub(crate) fn has_rows_of(plan: &LogicalPlan, table: &LogicalPlan) -> bool {
     match plan {
         plan if is_table(plan) => std::ptr::eq(plan, table),
         LogicalPlan::Projection(_)
@@ -111,7 +130,7 @@ pub(super) fn has_rows_of(plan: &LogicalPlan, table: &LogicalPlan) -> bool {
 }
 
 /// `expression` over the columns of `table`: each of its columns comes from there, or is equal to one that does.
-pub(super) fn onto(plan: &LogicalPlan, expression: &Expr, table: &LogicalPlan) -> Option<Expr> {
+pub(crate) fn onto(plan: &LogicalPlan, expression: &Expr, table: &LogicalPlan) -> Option<Expr> {
     let mut is_of_it = true;
     let moved = expression
         .clone()
@@ -130,7 +149,7 @@ pub(super) fn onto(plan: &LogicalPlan, expression: &Expr, table: &LogicalPlan) -
 }
 
 /// The column of `table` that the column at `place` is, or is equal to.
-pub(super) fn column_in(plan: &LogicalPlan, place: usize, table: &LogicalPlan) -> Option<usize> {
+pub(crate) fn column_in(plan: &LogicalPlan, place: usize, table: &LogicalPlan) -> Option<usize> {
     let origin = at(plan, place)?;
     if std::ptr::eq(origin.table, table) {
         return Some(origin.column);
@@ -158,7 +177,7 @@ fn collect<'a>(plan: &'a LogicalPlan, found: &mut Vec<[Origin<'a>; 2]>) {
         plan if is_table(plan) => return,
         LogicalPlan::Join(join) if join.join_type == JoinType::Inner => {
             for (left, right) in &join.on {
-                found.extend(of(&join.left, left).zip(of(&join.right, right)).map(<[_; 2]>::from));
+                found.extend(only(&join.left, left).zip(only(&join.right, right)).map(<[_; 2]>::from));
             }
             join.filter.iter().for_each(|condition| equal_parts(plan, condition, found));
         }
@@ -173,7 +192,7 @@ fn collect<'a>(plan: &'a LogicalPlan, found: &mut Vec<[Origin<'a>; 2]>) {
 fn equal_parts<'a>(plan: &'a LogicalPlan, condition: &Expr, found: &mut Vec<[Origin<'a>; 2]>) {
     for part in split_conjunction(condition) {
         if let Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) = part {
-            found.extend(of(plan, left).zip(of(plan, right)).map(<[_; 2]>::from));
+            found.extend(only(plan, left).zip(only(plan, right)).map(<[_; 2]>::from));
         }
     }
 }

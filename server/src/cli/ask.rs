@@ -36,7 +36,7 @@ pub(super) struct Question {
     #[arg(long, value_name = "TIME", value_parser = catalogs::timespan)]
     timeout: Option<Duration>,
 
-    /// Insist on weights: a plain COUNT, SUM or AVG over a weighted dataset is refused, with what to write instead.
+    /// Weigh: a plain COUNT, SUM or AVG over a weighted dataset becomes its weighted form.
     #[arg(long, overrides_with = "no_apply_weights")]
     apply_weights: bool,
 

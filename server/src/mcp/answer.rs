@@ -35,8 +35,7 @@ pub(super) struct Question {
     sql: String,
     /// The dataset in which bare table names are looked up first
     dataset_id: Option<String>,
-    /// Whether a plain COUNT, SUM or AVG over a weighted dataset is refused, with the weighted function to write instead;
-    /// absent = as the dataset declares
+    /// Whether a plain COUNT, SUM or AVG over a weighted dataset becomes its weighted form; absent = as the dataset declares
     apply_weights: Option<bool>,
     /// Rows to return: 100 unless told, at most 1000
     #[schemars(range(min = 0, max = 1000))]

@@ -28,7 +28,8 @@ const RULES: [&str; 12] = [
      figures, and weigh people, not events.",
     "How many people: weighted_count(weight) over the table of people. How many did something: join people to their events \
      and take reach(unit, weight), which counts each person once; weighted_count there counts a person once per event.",
-    "COUNT, SUM and AVG do not weigh by themselves. A mean per person: weighted_avg(x, weight). A share of people: weighted_share(condition, weight). One total by another: \
+    "COUNT, SUM and AVG weigh by themselves where the dataset's weights mode is required or default, or with apply_weights: \
+     true; a notice says which did. A mean per person: weighted_avg(x, weight). A share of people: weighted_share(condition, weight). One total by another: \
      weighted_ratio(numerator, denominator, weight).",
     "How sure a figure is: svy_mean(x), svy_share(condition), svy_count(DISTINCT unit) and their kin take the design from the \
      dataset and give a struct {estimate, se, ci_low, ci_high, deff, n, n_people, df}: s['estimate']. Whether two groups \

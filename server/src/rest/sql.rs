@@ -32,8 +32,7 @@ pub(super) struct SqlRequest {
     params: Vec<Scalar>,
     /// The dataset in which table names without a dataset are looked up first.
     dataset: Option<String>,
-    /// Whether a plain COUNT, SUM or AVG over a weighted dataset is refused, with what to write instead. Absent = as the
-    /// dataset declares.
+    /// Whether a plain COUNT, SUM or AVG over a weighted dataset becomes its weighted form. Absent = as the dataset declares.
     apply_weights: Option<bool>,
     /// Cut the answer after so many rows, and say that it was cut.
     max_rows: Option<u64>,
