@@ -36,6 +36,7 @@ mod path;
 pub mod policy;
 mod pushdown;
 mod query;
+pub mod raking;
 mod reach;
 mod refresh;
 mod replicates;

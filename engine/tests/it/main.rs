@@ -8,6 +8,7 @@ mod limits;
 mod names;
 mod numbers;
 mod policies;
+mod raking;
 mod reload;
 mod share;
 mod statements;
