@@ -22,6 +22,7 @@ mod serve;
 mod shell;
 pub(crate) mod table;
 pub(crate) mod terminal;
+mod weights;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -66,6 +67,7 @@ enum Command {
     Mcp(mcp::Args),
     Query(query::Args),
     Serve(serve::Args),
+    Weights(weights::Args),
 }
 
 /// Runs the command that the process was called with, and gives its exit code.
@@ -110,6 +112,7 @@ async fn execute(command: Command) -> Result<(), Failure> {
         Command::Mcp(args) => mcp::run(args).await,
         Command::Query(args) => query::run(args).await,
         Command::Serve(args) => serve::run(args).await,
+        Command::Weights(args) => weights::run(args).await,
     }
 }
 

@@ -115,6 +115,29 @@ pub async fn begin(format: Format, answer: QueryStream) -> Result<Encoded, Error
     Encoded::begin(format, answer).await
 }
 
+/// Writes rows that are at hand, as [`begin`] writes an answer. `of` is the answer that they came in; `out` gets each piece.
+///
+/// # Errors
+/// `unsupported_sql` where the format cannot hold a column; what `out` fails with.
+pub(crate) fn write<E: From<Error>>(
+    format: Format,
+    of: (QueryId, &Summary),
+    schema: &SchemaRef,
+    rows: impl IntoIterator<Item = Result<RecordBatch, Error>>,
+    mut out: impl FnMut(&[u8]) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut encoder = format.encoder();
+    let mut piece = Vec::new();
+    encoder.begin(of.0, schema, &mut piece)?;
+    for batch in rows {
+        encoder.batch(&batch?, &mut piece)?;
+        out(&piece)?;
+        piece.clear();
+    }
+    encoder.finish(of.1, &mut piece)?;
+    out(&piece)
+}
+
 /// One format while it is being written. What it writes is appended to `out`.
 trait Encoder: Send {
     /// What stands before the rows.

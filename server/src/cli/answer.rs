@@ -10,16 +10,13 @@ use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Schema};
 use arrow::error::ArrowError;
 use arrow::ipc::writer::FileWriter;
-use engine::{Code, Error, Query, QueryId, QueryStream, Summary};
+use engine::{Error, Query, QueryId, QueryStream, Summary};
 use futures::StreamExt;
-use tokio::task::JoinError;
-use tokio::time::sleep;
-use tokio_util::task::AbortOnDropHandle;
 
 use super::ask::Asker;
 use super::failure::Failure;
 use super::format::Shape;
-use super::interrupt::Interrupts;
+use super::interrupt::until_interrupted;
 use super::output::{Output, Target};
 use super::progress::{Progress, grouped};
 use super::table::{Expanded, Look, Table, printable};
@@ -93,33 +90,7 @@ impl Writing {
 /// # Errors
 /// What the query fails with; what cannot be written.
 pub(super) async fn give(asker: &Asker, query: Query, writing: Writing) -> Result<(), Failure> {
-    const PATIENCE: Duration = Duration::from_secs(2);
-    let mut interrupts = Interrupts::listen()
-        .map_err(|error| Failure::usage(format!("The process cannot listen to signals: {error}.")))?;
-    let id = Arc::new(OnceLock::new());
-    #[expect(clippy::disallowed_methods, reason = "the handle owns the task: it ends with this call")]
-    let mut work = AbortOnDropHandle::new(tokio::spawn(write(asker.clone(), query, writing, Arc::clone(&id))));
-    tokio::select! {
-        done = &mut work => return settled(done),
-        () = interrupts.next() => {}
-    }
-    let cancelled = id.get().is_some_and(|id| asker.engine.cancel(&asker.principal, *id).is_ok());
-    if cancelled {
-        // The query ends by itself now, and its record says that it was cancelled. A second signal does not wait.
-        tokio::select! {
-            done = &mut work => return settled(done),
-            () = interrupts.next() => {}
-            () = sleep(PATIENCE) => {}
-        }
-    }
-    Err(Error::new(Code::Cancelled, "The query was cancelled.").into())
-}
-
-fn settled(done: Result<Result<(), Failure>, JoinError>) -> Result<(), Failure> {
-    done.unwrap_or_else(|error| {
-        let message = "Something went wrong inside Weft while the answer was written.";
-        Err(Error::new(Code::Internal, message).cause(error).into())
-    })
+    until_interrupted(asker, |id| write(asker.clone(), query, writing, id)).await
 }
 
 async fn write(asker: Asker, query: Query, writing: Writing, id: Arc<OnceLock<QueryId>>) -> Result<(), Failure> {

@@ -46,6 +46,15 @@ pub(super) struct Question {
 }
 
 impl Question {
+    /// The query for the engine, which for the name of a table asks for all of its rows.
+    ///
+    /// # Errors
+    /// As [`Question::query`].
+    pub(super) fn rows(self) -> Result<Query, Failure> {
+        let sql = if is_table(&self.sql) { format!("SELECT * FROM {}", self.sql) } else { self.sql };
+        Self { sql, ..self }.query()
+    }
+
     /// The query for the engine.
     ///
     /// # Errors
@@ -68,6 +77,16 @@ impl Question {
             .apply_weights(apply_weights)
             .from(Door::Cli, CLIENT.to_owned()))
     }
+}
+
+/// Whether a text is the name of a table, as `people`, `panel.people` or `panel."My people"`.
+fn is_table(text: &str) -> bool {
+    let mut is_quoted = false;
+    let mut is_fit = |letter: char| {
+        is_quoted ^= letter == '"';
+        is_quoted || letter == '"' || letter == '.' || letter == '_' || letter.is_alphanumeric()
+    };
+    !text.is_empty() && text.chars().all(&mut is_fit)
 }
 
 fn standard_input() -> Result<String, Failure> {
@@ -148,6 +167,12 @@ fn text(column: &ArrayRef, row: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_name_of_a_table_is_told_from_sql() {
+        assert!(["people", "panel.people", "panel.\"My people\"", "öl_2"].into_iter().all(is_table));
+        assert!(!["SELECT 1", "TABLE t", "-", "(VALUES (1))", "a b", "a;b", ""].into_iter().any(is_table));
+    }
 
     #[test]
     fn parameters_are_what_they_look_like() {

@@ -8,3 +8,4 @@ mod parity;
 mod reload;
 mod rest;
 mod tidy;
+mod weights;
