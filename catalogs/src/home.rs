@@ -3,6 +3,7 @@
 //! All problems are found at once. Nothing here connects to a source or opens a data file.
 
 pub(crate) mod amount;
+mod codebook;
 mod connections;
 mod dataset_file;
 mod datasource_file;

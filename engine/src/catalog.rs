@@ -16,7 +16,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 
-use crate::{Code, Drift, Error, Expected, Replicates};
+use crate::{Code, Codebook, Drift, Error, Expected, Replicates};
 
 /// A table that can be scanned.
 pub type TableProviderRef = Arc<dyn TableProvider>;
@@ -44,6 +44,8 @@ pub struct Dataset {
     pub access: Access,
     /// Its weights, where it is a sample.
     pub weights: Option<Weights>,
+    /// What the codes of its columns mean.
+    pub codebook: Codebook,
 }
 
 impl Dataset {

@@ -19,6 +19,7 @@ mod builder;
 mod by_unit;
 mod catalog;
 mod code;
+mod codes;
 mod error;
 mod extremes;
 mod grouping_sets;
@@ -55,6 +56,7 @@ pub use catalog::{
     Weights, WeightsMode,
 };
 pub use code::Code;
+pub use codes::{Codebook, Coding, Meaning};
 pub use error::Error;
 pub use identity::Principal;
 pub use joins::JoinFacts;

@@ -25,6 +25,7 @@ use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, Phy
 use datafusion::prelude::SessionConfig;
 
 use crate::by_unit::GroupByUnit;
+use crate::codes::{self, DecodeFilters};
 use crate::join_order::OrderJoins;
 use crate::memory::QueryPool;
 use crate::numbers::{FloatLiterals, Quotients};
@@ -99,10 +100,10 @@ impl Sessions {
     }
 }
 
-/// DataFusion's functions, but for the one that would show where a file lies.
+/// DataFusion's functions, but for the one that would show where a file lies, and those of codebooks.
 fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
     let functions = SessionStateDefaults::default_scalar_functions();
-    functions.into_iter().filter(|function| function.name() != "input_file_name").collect()
+    functions.into_iter().filter(|function| function.name() != "input_file_name").chain(codes::all()).collect()
 }
 
 /// DataFusion's functions, some of them put right, and the weighted ones.
@@ -153,13 +154,15 @@ fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
     iter::once(ours).chain(Analyzer::new().rules).collect()
 }
 
-/// DataFusion's rules, with two after filter pushdown: one moves harmless predicates below a policy's barrier, from where the
-/// pushdown of the next pass carries them on to the source; one orders joins, by the filters that are on each table then.
+/// DataFusion's rules, with three after filter pushdown: one moves harmless predicates below a policy's barrier, and one turns
+/// those on recoded columns into what sources know, from where the pushdown of the next pass carries them on; one orders joins,
+/// by the filters that are on each table then.
 fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     let mut rules = Optimizer::new().rules;
     let at = rules.iter().position(|rule| rule.name() == "push_down_filter").map_or(rules.len(), |at| at + 1);
     rules.insert(at, Arc::new(PushLeakproofFilters));
-    rules.insert(at + 1, Arc::new(OrderJoins));
+    rules.insert(at + 1, Arc::new(DecodeFilters));
+    rules.insert(at + 2, Arc::new(OrderJoins));
     rules
 }
 

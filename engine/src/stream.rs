@@ -2,6 +2,7 @@
 //!
 //! Views, dictionaries and other encodings stay inside: what leaves is plain, the same on every door.
 
+use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -186,12 +187,22 @@ fn plain_field(field: &FieldRef) -> FieldRef {
     Arc::new(field.as_ref().clone().with_data_type(plain))
 }
 
-/// The schema that leaves, for a plan of `schema`.
-pub(crate) fn plain_schema(schema: &Schema) -> SchemaRef {
+/// The metadata of a column that leaves with an answer: what Weft says of it.
+fn carried(field: &Field) -> HashMap<String, String> {
+    let own = field.metadata().iter().filter(|(key, _)| key.starts_with("weft."));
+    own.map(|(key, text)| (key.clone(), text.clone())).collect()
+}
+
+/// The schema that leaves, for a plan of `schema`. What its columns mean is said by those of the plan as it was asked for.
+pub(crate) fn plain_schema(schema: &Schema, asked: &Schema) -> SchemaRef {
     let fields: Vec<Field> = schema
         .fields()
         .iter()
-        .map(|field| Field::new(field.name(), plain_type(field.data_type()), field.is_nullable()))
+        .enumerate()
+        .map(|(at, field)| {
+            let plain = Field::new(field.name(), plain_type(field.data_type()), field.is_nullable());
+            plain.with_metadata(asked.fields().get(at).map(|asked| carried(asked)).unwrap_or_default())
+        })
         .collect();
     Arc::new(Schema::new(fields))
 }

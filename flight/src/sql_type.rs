@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use arrow_flight::sql::metadata::XdbcTypeInfo;
 use arrow_flight::sql::{Nullable, Searchable, XdbcDataType, XdbcDatetimeSubcode};
+use engine::Meaning;
 
 use crate::listing::{CATALOG, TableName};
 
@@ -260,7 +261,7 @@ fn column_metadata(field: &Field, (dataset, table): &TableName) -> HashMap<Strin
         ("TYPE_NAME", Some(name(field.data_type()))),
         ("PRECISION", precision.map(|digits| digits.to_string())),
         ("SCALE", scale.map(|digits| digits.to_string())),
-        ("REMARKS", field.metadata().get(COMMENT).cloned()),
+        ("REMARKS", field.metadata().get(COMMENT).cloned().or_else(|| Meaning::of(field).question)),
         ("IS_AUTO_INCREMENT", Some("0".to_owned())),
         ("IS_CASE_SENSITIVE", Some(if name(field.data_type()) == "VARCHAR" { "1" } else { "0" }.to_owned())),
         ("IS_READ_ONLY", Some("1".to_owned())),

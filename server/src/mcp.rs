@@ -5,6 +5,7 @@
 
 mod answer;
 mod call;
+mod codes;
 mod datasets;
 mod describe_dataset;
 mod execute_multi_query;

@@ -1,5 +1,7 @@
 //! A dataset file, `datasets/**/*.yaml`: one dataset with its source, weights, access, and what people and models read.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -17,6 +19,13 @@ pub(crate) struct DatasetFile {
     pub(crate) tables: Vec<TableSection>,
     /// How the sample weighs, where the dataset is a sample.
     pub(crate) weights: Option<WeightsSection>,
+    /// What the codes of columns mean, by `table.column`; of a dataset's only table the column suffices.
+    #[serde(default)]
+    pub(crate) columns: BTreeMap<String, ColumnSection>,
+    /// A file that says it too, as a path from the home folder. What `columns` says goes first. CSV has a row for each value,
+    /// with some of the columns `table`, `column`, `question`, `value`, `label`, `recode`, `missing` and `order`; of a Stata
+    /// file (`.dta`) the labels are read.
+    pub(crate) codebook: Option<String>,
     /// The semantic schema.
     pub(crate) semantic: Option<SemanticSection>,
     /// Settings for language models.
@@ -92,6 +101,46 @@ pub(crate) struct TableSection {
     pub(crate) table: Option<String>,
     /// How the sample weighs, where this table is a sample.
     pub(crate) weights: Option<WeightsSection>,
+    /// What the codes of its columns mean, by column.
+    #[serde(default)]
+    pub(crate) columns: BTreeMap<String, ColumnSection>,
+}
+
+/// What the codes of a column mean. Codes are written as the column has them.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ColumnSection {
+    /// What was asked.
+    pub(crate) question: Option<String>,
+    /// Labels by value, in the order in which they are shown: `{1: Urban, 2: Rural}`.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, String>")]
+    pub(crate) labels: Map<String, Value>,
+    /// Categories that are made of several codes: `{A: [A, A1], C/D/E: [C, D, E]}`. Labels and order name the category.
+    #[serde(default)]
+    pub(crate) merge: BTreeMap<String, Vec<String>>,
+    /// Values in their order. Default: that of the labels.
+    #[serde(default)]
+    pub(crate) order: Vec<String>,
+    /// Codes that stand for no answer. They are NULL.
+    #[serde(default)]
+    pub(crate) missing: Vec<String>,
+}
+
+impl ColumnSection {
+    /// The engine's word for it; what it leaves unsaid is as `known` has it.
+    pub(crate) fn coding(self, known: engine::Coding) -> engine::Coding {
+        let text = |label: Value| label.as_str().map_or_else(|| label.to_string(), str::to_owned);
+        let labels: Vec<_> = self.labels.into_iter().map(|(value, label)| (value, text(label))).collect();
+        let merge: Vec<_> = self.merge.into_iter().collect();
+        engine::Coding {
+            question: self.question.or(known.question),
+            labels: if labels.is_empty() { known.labels } else { labels },
+            merge: if merge.is_empty() { known.merge } else { merge },
+            order: if self.order.is_empty() { known.order } else { self.order },
+            missing: if self.missing.is_empty() { known.missing } else { self.missing },
+        }
+    }
 }
 
 /// How a sample weighs.

@@ -7,6 +7,7 @@ use engine::names::nearest;
 use engine::{Access, Code, Dataset};
 use serde_json::Value;
 
+use super::codebook::codebook;
 use super::dataset_file::{DatabaseSection, DatasetFile, PoolSection, TableSection};
 use super::datasource_file::{DatasourceEntry, DatasourcesFile, SummaryEntry, SummaryFile};
 use super::folder::{DATASETS, DATASOURCES_FILE, Reader, SUMMARY_FILE};
@@ -187,6 +188,7 @@ impl Resolver {
         };
         let Some((source, kind)) = source else { return };
         let weights = one_design(reader, file, &typed);
+        let codebook = codebook(reader, file, &typed);
         let section = typed.dataset;
         let access = typed.access.unwrap_or_default();
         let entry = summary.as_ref();
@@ -208,6 +210,7 @@ impl Resolver {
                 projects: access.projects.into_iter().collect(),
             },
             weights,
+            codebook,
             id: id.clone(),
         };
         let tables = scoped_tables(&database, &typed.tables);
@@ -425,6 +428,14 @@ fn scoped_tables(database: &DatabaseSection, tables: &[TableSection]) -> Vec<Sco
         at: Some(table.path.clone().or_else(|| table.table.clone()).unwrap_or_else(|| table.name.clone())),
     });
     one.chain(several).collect()
+}
+
+/// The names of the tables that a dataset file lists, sorted; none = every one of the source.
+pub(crate) fn listed_tables(typed: &DatasetFile) -> Vec<&str> {
+    let one = typed.database.as_ref().and_then(|database| database.table.as_deref());
+    let mut names: Vec<&str> = one.into_iter().chain(typed.tables.iter().map(|table| table.name.as_str())).collect();
+    names.sort_unstable();
+    names
 }
 
 /// The dataset's weights: its own section, or the one of a table.

@@ -391,6 +391,61 @@ fn a_dataset_has_one_design() {
     "#);
 }
 
+const CODEBOOK: &str = "\
+table,column,question,value,label,recode,missing,order
+people,class,Which class?,A1,Highest,A,,1
+people,class,,A,Upper,A,,1
+people,class,,B,Middle,,,2
+people,class,,9,Refused,,true,
+people,sex,,1,Female,,,
+";
+
+#[test]
+fn codes_are_declared_in_a_dataset_file_and_in_a_codebook() {
+    let folder = Folder::new().file("codes/panel.csv", CODEBOOK).file(
+        "datasets/panel.yaml",
+        "dataset: {id: panel}\ndatabase: {type: csv}\ncodebook: codes/panel.csv\n\
+         columns:\n  people.class: {labels: {A: Upper class, B: ~x}, missing: [9, -1]}\n  events.kind: {question: 'What?'}\n\
+         tables:\n  - {name: people, path: p.csv, columns: {age: {missing: [0099]}}}\n  - {name: events, path: e.csv}\n",
+    );
+    let panel = Registry::new(&load(&folder)).dataset("panel").unwrap();
+    let class = &panel.codebook["people"]["class"];
+    assert_eq!(class.question.as_deref(), Some("Which class?"));
+    let labels = [("A", "Upper class"), ("B", "~x")].map(|(value, label)| (value.to_owned(), label.to_owned()));
+    assert_eq!(class.labels, labels);
+    assert_eq!(class.merge, [("A".to_owned(), vec!["A1".to_owned(), "A".to_owned()])]);
+    assert_eq!((class.missing.join(" "), class.order.join(" ")), ("9 -1".to_owned(), "A B".to_owned()));
+    assert_eq!(panel.codebook["people"]["sex"].labels.len(), 1);
+    assert_eq!(panel.codebook["people"]["age"].missing, ["0099"]);
+    assert_eq!(panel.codebook["events"]["kind"].question.as_deref(), Some("What?"));
+}
+
+#[test]
+fn mistakes_in_a_codebook_are_found_at_once() {
+    let folder = Folder::new()
+        .file("codes.csv", "column,value,label,recode\nclas,1,one,\nclass,A,x,B\nclass,A,y,\n,2,,\n")
+        .file(
+            "datasets/one.yaml",
+            "dataset: {id: one}\ndatabase: {type: csv}\ncodebook: codes.csv\ntables: [{name: people, path: p.csv}]\n\
+             columns:\n  class: {merge: {A: [A1, A1], B: [A1], C: []}, missing: [9, 9, A1], order: [A1, 9, A, A]}\n  \
+             people.class: {label: {A: x}}\n  persons.age: {question: x}\n",
+        )
+        .file(
+            "datasets/two.yaml",
+            "dataset: {id: two}\ndatabase: {type: csv}\ncodebook: nowhere.csv\ncolumns:\n  class: {missing: [9]}\n  \
+             people.class: {missing: [9]}\ntables:\n  - {name: people, path: p.csv, columns: {class: {}}}\n  \
+             - {name: events, path: e.csv}\n",
+        )
+        .file(
+            "datasets/three.yaml",
+            "dataset: {id: three}\ndatabase: {type: csv}\ncodebook: codes.csv\n\
+             tables: [{name: people, path: p.csv}]\n\
+             columns:\n  class: {merge: {A: [A1, A1], B: [A1], C: []}, missing: [9, 9, A1], order: [A1, 9, A, A]}\n  \
+             persons.age: {question: x}\n",
+        );
+    insta::assert_snapshot!(problems(&folder), @"");
+}
+
 #[test]
 fn files_that_nothing_reads_are_noted() {
     let folder = Folder::new().file("datasource.yaml", "").file("notes.yaml", "x: 1\n");

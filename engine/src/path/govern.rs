@@ -14,7 +14,7 @@ use crate::journal::Kind;
 use crate::policy::{Grants, Reads, verify_logical};
 use crate::survey::{self, Notices};
 use crate::weighted::is_weighted;
-use crate::{Code, Error, Principal, Query, grouping_sets, reach, stream, system, weighing};
+use crate::{Code, Error, Principal, Query, codes, grouping_sets, reach, stream, system, weighing};
 
 /// A plan that may run.
 pub(super) struct Governed {
@@ -37,15 +37,17 @@ impl Planned {
         verify_logical(&self.plan, &self.grants)?;
         refuse_explaining_policies(principal, &self)?;
         let notices = Arc::<Notices>::default();
+        let plan = codes::resolve(self.plan)?;
         let plan = match query.is_of_rows {
-            true => self.plan,
-            false => weighing::apply(self.plan, &self.reads, query, &notices)?,
+            true => plan,
+            false => weighing::apply(plan, &self.reads, query, &notices)?,
         };
         let kind = kind(&plan, &self.datasets)?;
+        let asked = Arc::clone(plan.schema());
         let plan = grouping_sets::expand(plan)?;
         let plan = reach::rewrite(survey::rewrite(plan, &self.reads, self.grants.has_policies(), &notices)?)?;
         let plan = self.state.analyzer().execute_and_check(plan, self.state.config_options(), |_, _| {})?;
-        let schema = stream::plain_schema(plan.schema().as_arrow());
+        let schema = stream::plain_schema(plan.schema().as_arrow(), asked.as_arrow());
         let plan = match query.max_rows {
             // One row more than the caller wants tells whether there was more.
             Some(rows) if kind != Kind::Explain => {

@@ -6,7 +6,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use datafusion::catalog::TableProvider;
 use datafusion::common::TableReference;
 use datafusion::datasource::provider_as_source;
 use datafusion::execution::session_state::SessionState;
@@ -16,7 +15,7 @@ use futures::stream::{self, StreamExt};
 use crate::names::{listing, nearest};
 use crate::policy::{Grants, PolicyTable, may_see};
 use crate::survey::Read;
-use crate::{Code, Dataset, Engine, Error, Principal, Query, TableProviderRef, system};
+use crate::{Code, Dataset, Engine, Error, Principal, Query, TableProviderRef, codes, system};
 
 /// The catalog that canonical names start with.
 pub(crate) const CATALOG: &str = "weft";
@@ -99,7 +98,8 @@ impl Names<'_> {
 
     fn system(&self, table: &str, grants: &mut Grants) -> Result<Resolved, Error> {
         let provider = system::provider(self.engine, self.principal, self.query, table)?;
-        Ok(self.open(system::DATASET, table, provider, grants))
+        grants.grant(&provider, None);
+        Ok(opened(system::DATASET, table, provider))
     }
 
     async fn table(
@@ -113,38 +113,24 @@ impl Names<'_> {
             PUBLIC if !dataset.schemas.iter().any(|own| own == PUBLIC) => default_schema(dataset),
             own => own,
         };
-        let opened = if dataset.schemas.is_empty() || dataset.schemas.iter().any(|own| own == schema) {
+        let found = if dataset.schemas.is_empty() || dataset.schemas.iter().any(|own| own == schema) {
             self.engine.inner.catalog.table(dataset, schema, table).await?
         } else {
             None
         };
-        let Some(provider) = opened else { return Err(self.no_table(dataset, table).await) };
+        let Some(provider) = found else { return Err(self.no_table(dataset, table).await) };
+        let listed = listed_name(dataset, schema, table);
+        let coded = codes::coded(dataset, &listed, &provider)?;
         let rules = self.engine.inner.policies.on(self.principal, dataset, schema, table);
         if rules.is_empty() {
-            return Ok(self.open(&dataset.id, &listed_name(dataset, schema, table), provider, grants));
+            grants.grant(&provider, None);
+            return Ok(opened(&dataset.id, &listed, coded));
         }
-        self.restricted(dataset, schema, table, &rules, provider, grants)
-    }
-
-    fn open(&self, dataset: &str, table: &str, provider: Arc<dyn TableProvider>, grants: &mut Grants) -> Resolved {
-        grants.grant(&provider, None);
-        Resolved { source: provider_as_source(provider), dataset: dataset.to_owned(), table: table.to_owned() }
-    }
-
-    fn restricted(
-        &self,
-        dataset: &Dataset,
-        schema: &str,
-        table: &str,
-        rules: &[Arc<crate::policy::Rule>],
-        provider: TableProviderRef,
-        grants: &mut Grants,
-    ) -> Result<Resolved, Error> {
-        let listed = listed_name(dataset, schema, table).into_owned();
-        let name = TableReference::full(CATALOG, dataset.id.as_str(), listed.as_str());
-        let (secured, policy) = PolicyTable::under(rules, Arc::clone(&provider), name, self.state)?;
+        // The rules stand over the recoded columns: who is let through to a row or a value never learns a raw code.
+        let name = TableReference::full(CATALOG, dataset.id.as_str(), listed.as_ref());
+        let (secured, policy) = PolicyTable::under(&rules, coded, name, self.state)?;
         grants.grant(&provider, Some(policy));
-        Ok(Resolved { source: provider_as_source(Arc::new(secured)), dataset: dataset.id.clone(), table: listed })
+        Ok(opened(&dataset.id, &listed, Arc::new(secured)))
     }
 
     async fn no_table(&self, dataset: &Arc<Dataset>, table: &str) -> Error {
@@ -229,6 +215,10 @@ pub(crate) fn visible_dataset(engine: &Engine, principal: &Principal, id: &str) 
         None if visible.is_empty() => error.hint("No dataset is registered."),
         None => error.hint(format!("Datasets: {}.", listing(ids))),
     })
+}
+
+fn opened(dataset: &str, table: &str, provider: TableProviderRef) -> Resolved {
+    Resolved { source: provider_as_source(provider), dataset: dataset.to_owned(), table: table.to_owned() }
 }
 
 /// The schema whose tables need none in their name.

@@ -157,11 +157,12 @@ fn declared<'a>(
     }
 }
 
-/// What a table was resolved as. One under a policy is the plan that stands for it.
+/// What a table was resolved as. One under a policy, or with codes, is in the plan that stands for it.
 pub(crate) fn read_of<'a>(table: &LogicalPlan, reads: &'a [Read]) -> Option<&'a Read> {
-    reads.iter().find(|read| match table {
-        LogicalPlan::TableScan(scan) => Arc::ptr_eq(&read.source, &scan.source),
-        barrier => read.source.get_logical_plan().is_some_and(|plan| *plan == *barrier),
+    reads.iter().find(|read| match (read.source.get_logical_plan(), table) {
+        (Some(plan), table) => trace::only_table(&plan).is_some_and(|own| trace::is_same(own, table)),
+        (None, LogicalPlan::TableScan(scan)) => Arc::ptr_eq(&read.source, &scan.source),
+        (None, _) => false,
     })
 }
 

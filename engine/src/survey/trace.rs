@@ -1,12 +1,16 @@
 //! Where a column comes from: through projections, filters, joins and groups, down to the one table that holds it.
 //!
-//! A table under a policy is its barrier: below it nobody looks, and its rows are those that the caller may see.
+//! A table under a policy is its barrier: below it nobody looks, and its rows are those that the caller may see. One whose
+//! columns are recoded is the projection that does it: a design is of recoded columns, too.
+
+use std::sync::Arc;
 
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::common::{Column, JoinType};
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{BinaryExpr, Distinct, Expr, LogicalPlan, Operator};
 
+use crate::codes;
 use crate::policy::PolicyBarrier;
 
 /// A column of a table: of its scan, or of its barrier.
@@ -27,6 +31,7 @@ impl Origin<'_> {
 pub(crate) fn is_table(plan: &LogicalPlan) -> bool {
     match plan {
         LogicalPlan::TableScan(_) => true,
+        LogicalPlan::Projection(projection) => codes::is_coded(projection),
         LogicalPlan::Extension(extension) => extension.node.as_any().is::<PolicyBarrier>(),
         _ => false,
     }
@@ -72,6 +77,14 @@ pub(crate) fn origins(plan: &LogicalPlan, place: usize) -> Vec<Origin<'_>> {
         LogicalPlan::Distinct(Distinct::All(input)) => origins(input, place),
         LogicalPlan::Window(window) if place < window.input.schema().fields().len() => origins(&window.input, place),
         _ => Vec::new(),
+    }
+}
+
+/// Whether two plans of tables are of the same one.
+pub(crate) fn is_same(one: &LogicalPlan, other: &LogicalPlan) -> bool {
+    match (one, other) {
+        (LogicalPlan::TableScan(one), LogicalPlan::TableScan(other)) => Arc::ptr_eq(&one.source, &other.source),
+        _ => one == other,
     }
 }
 

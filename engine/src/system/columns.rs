@@ -8,7 +8,7 @@ use async_trait::async_trait;
 
 use super::{Asked, DATASET, SystemTable, system_entries, type_name};
 use crate::path::listed_name;
-use crate::{Dataset, Engine, Error, TableEntry};
+use crate::{Dataset, Engine, Error, TableEntry, codes};
 
 #[derive(Debug)]
 pub(super) struct Columns;
@@ -28,7 +28,7 @@ impl SystemTable for Columns {
     }
 
     fn comment(&self) -> &'static str {
-        "Columns of the tables that you may see, with their type here and in the source."
+        "Columns of the tables that you may see, with their type here and in the source, and what their codes mean."
     }
 
     fn schema(&self) -> Schema {
@@ -42,6 +42,9 @@ impl SystemTable for Columns {
             Field::new("nullable", DataType::Boolean, false),
             Field::new("source_type", DataType::Utf8, true),
             Field::new("comment", DataType::Utf8, true),
+            Field::new("question", DataType::Utf8, true),
+            Field::new("labels", DataType::Utf8, true),
+            Field::new("value_order", DataType::Utf8, true),
         ])
     }
 
@@ -56,6 +59,7 @@ impl SystemTable for Columns {
         let metadata = |key: &'static str| {
             rows.iter().map(|row| row.field.metadata().get(key).map(String::as_str)).collect::<StringArray>()
         };
+        let said = |at: usize| rows.iter().map(|row| codes::texts(&row.field)[at]).collect::<StringArray>();
         let columns: Vec<arrow::array::ArrayRef> = vec![
             Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &row.dataset))),
             Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &row.schema))),
@@ -66,6 +70,9 @@ impl SystemTable for Columns {
             Arc::new(rows.iter().map(|row| Some(row.field.is_nullable())).collect::<BooleanArray>()),
             Arc::new(metadata("weft.source_type")),
             Arc::new(metadata("weft.comment")),
+            Arc::new(said(0)),
+            Arc::new(said(1)),
+            Arc::new(said(2)),
         ];
         Ok(RecordBatch::try_new(Arc::new(self.schema()), columns)?)
     }
@@ -76,6 +83,7 @@ async fn open(engine: Engine, (dataset, entry): (Arc<Dataset>, TableEntry)) -> R
         return Ok(Vec::new());
     };
     let name = listed_name(&dataset, &entry.schema, &entry.name);
+    let table = codes::coded(&dataset, &name, &table)?;
     Ok(of_table(&dataset.id, &entry.schema, &name, &table.schema()).collect())
 }
 

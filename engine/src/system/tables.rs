@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use super::{Asked, DATASET, SystemTable, system_entries};
 use crate::path::listed_name;
 use crate::stream::plain_table_schema;
-use crate::{Dataset, Engine, Error, TableEntry};
+use crate::{Dataset, Engine, Error, TableEntry, codes};
 
 #[derive(Debug)]
 pub(super) struct Tables;
@@ -83,8 +83,9 @@ async fn open(engine: Engine, (dataset, entry): (Arc<Dataset>, TableEntry)) -> R
     let Some(table) = engine.inner.catalog.table(&dataset, &entry.schema, &entry.name).await? else {
         return Ok(None);
     };
-    let schema = Some(encoded(&plain_table_schema(&table.schema()))?);
     let name = listed_name(&dataset, &entry.schema, &entry.name).into_owned();
+    let table = codes::coded(&dataset, &name, &table)?;
+    let schema = Some(encoded(&plain_table_schema(&table.schema()))?);
     Ok(Some(Row { dataset: dataset.id.clone(), name, entry, schema }))
 }
 

@@ -5,10 +5,10 @@
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
 use engine::system::type_name;
-use engine::{Error, QueryId, Summary};
+use engine::{Error, Meaning, QueryId, Summary};
 use serde::Serialize;
 use serde::ser::{SerializeMap, SerializeSeq, Serializer};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::cell::{Column, write_json};
 use super::{Encoder, Format, unencodable};
@@ -31,10 +31,24 @@ pub fn objects(batch: &RecordBatch) -> Vec<Map<String, Value>> {
     rows(batch).into_iter().map(|row| names.iter().cloned().zip(row).collect()).collect()
 }
 
-/// The columns as `{"name", "type"}` objects.
-pub fn columns(schema: &Schema) -> Vec<Value> {
-    let fields = schema.fields().iter();
-    fields.map(|field| json!({"name": field.name(), "type": type_name(field.data_type())})).collect()
+/// A column of an answer.
+#[derive(Debug, Serialize)]
+pub struct Told<'a> {
+    name: &'a str,
+    #[serde(rename = "type")]
+    data_type: String,
+    #[serde(flatten)]
+    meaning: Meaning,
+}
+
+/// The columns as objects of a name and a type; what a codebook says of one is in `question`, `labels` and `order`.
+pub fn columns(schema: &Schema) -> Vec<Told<'_>> {
+    let told = schema.fields().iter().map(|field| Told {
+        name: field.name(),
+        data_type: type_name(field.data_type()),
+        meaning: Meaning::of(field),
+    });
+    told.collect()
 }
 
 /// Column names of which no two are equal: the second `a` is `a_2`.

@@ -4,13 +4,14 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::datatypes::Schema;
-use engine::{Code, Error, Query, QueryStream, Summary};
+use engine::{Code, Error, Meaning, Query, QueryStream, Summary};
 use futures::TryStreamExt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::call::Call;
+use super::codes::Codes;
 use super::markdown;
 use crate::encode;
 
@@ -79,6 +80,8 @@ struct Column {
     /// Its type in SQL
     #[serde(rename = "type")]
     data_type: String,
+    #[serde(flatten)]
+    codes: Codes,
 }
 
 impl Answer {
@@ -88,7 +91,7 @@ impl Answer {
     /// Those of the engine, and `result_too_large` where the columns alone are too many.
     pub(super) async fn read(call: &Call, question: &Question, seen: &AtomicU64) -> Result<Self, Error> {
         let stream = call.query(question.query()).await?;
-        let columns = columns(&stream.schema())?;
+        let (columns, notice) = columns(&stream.schema())?;
         let mut rows = Rows::within(BUDGET.saturating_sub(bytes(&columns)));
         let query_id = stream.id().to_string();
         let summary = rows.take(stream, seen).await?;
@@ -97,7 +100,7 @@ impl Answer {
             columns,
             row_count: rows.kept.len(),
             truncated: summary.truncated || rows.full,
-            notices: summary.notices,
+            notices: notice.map(str::to_owned).into_iter().chain(summary.notices).collect(),
             elapsed_ms: encode::json::milliseconds(summary.elapsed),
             rows: rows.kept,
         };
@@ -142,6 +145,12 @@ impl Answer {
             self.elapsed_ms,
             self.query_id
         ));
+        for column in &self.columns {
+            let codes = column.codes.text();
+            if !codes.is_empty() {
+                text.push_str(&format!("\n`{}`: {codes}\n", column.name));
+            }
+        }
         text.push_str(&markdown::notices(&self.notices));
         text
     }
@@ -236,12 +245,19 @@ impl Rows {
     }
 }
 
-fn columns(schema: &Schema) -> Result<Vec<Column>, Error> {
-    let columns: Vec<Column> = schema
-        .fields()
-        .iter()
-        .map(|field| Column { name: field.name().clone(), data_type: engine::system::type_name(field.data_type()) })
-        .collect();
+/// The columns, and a notice where there is no room for what their codes mean.
+fn columns(schema: &Schema) -> Result<(Vec<Column>, Option<&'static str>), Error> {
+    let columns = schema.fields().iter().map(|field| Column {
+        name: field.name().clone(),
+        data_type: engine::system::type_name(field.data_type()),
+        codes: Meaning::of(field).into(),
+    });
+    let mut columns: Vec<Column> = columns.collect();
+    let mut notice = None;
+    if columns.iter().map(|column| bytes(&column.codes)).sum::<usize>() > BUDGET / 8 {
+        columns.iter_mut().for_each(|column| column.codes = Codes::default());
+        notice = Some("There is no room for the labels of the columns; describe_dataset has them.");
+    }
     if bytes(&columns) > BUDGET / 2 {
         return Err(Error::new(
             Code::ResultTooLarge,
@@ -249,7 +265,7 @@ fn columns(schema: &Schema) -> Result<Vec<Column>, Error> {
         )
         .hint("Name the columns you need; system.columns lists them."));
     }
-    Ok(columns)
+    Ok((columns, notice))
 }
 
 /// Shortens a value that is too long, and says whether it was.

@@ -3,6 +3,7 @@
 //! An error before the first rows is a problem with its own status. One in the middle ends JSON with an `error` member
 //! and breaks the connection for every other format, so that nobody takes a part for the whole.
 
+use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -60,6 +61,15 @@ pub struct Column {
     /// Its type in the words of SQL, such as `DECIMAL(12,2)`.
     #[serde(rename = "type")]
     pub data_type: String,
+    /// What was asked, where the dataset's codebook says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub question: Option<String>,
+    /// Labels by value, where the codebook has some.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// The values in their order, where the codebook has one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub order: Vec<String>,
 }
 
 /// The response that sends `answer` in `format`, once its first rows are there.

@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use axum::Json;
 use axum::extract::{Path, State};
 use engine::{Code, Error};
-use serde::{Deserialize, Serialize};
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::Rest;
@@ -20,7 +22,8 @@ const SOURCE: &str = "SELECT status, message FROM system.sources WHERE source_id
 const TABLES: &str = "SELECT schema_name, table_name, table_type, comment, row_estimate FROM system.tables \
     WHERE dataset_id = $1 ORDER BY schema_name, table_name";
 const COLUMNS: &str = "SELECT schema_name, table_name, column_name AS name, data_type AS type, nullable, source_type, \
-    comment FROM system.columns WHERE dataset_id = $1 ORDER BY schema_name, table_name, ordinal";
+    comment, question, labels, value_order AS \"order\" FROM system.columns WHERE dataset_id = $1 \
+    ORDER BY schema_name, table_name, ordinal";
 
 /// Datasets that the caller may see.
 #[derive(Debug, Serialize, ToSchema)]
@@ -109,6 +112,15 @@ pub(super) struct Column {
     source_type: Option<String>,
     /// What the source says about it.
     comment: Option<String>,
+    /// What was asked, where the dataset's codebook says it.
+    question: Option<String>,
+    /// Labels by value, where the codebook has some.
+    #[serde(deserialize_with = "of_text", skip_serializing_if = "Map::is_empty")]
+    #[schema(value_type = HashMap<String, String>)]
+    labels: Map<String, Value>,
+    /// The values in their order, where the codebook has one.
+    #[serde(deserialize_with = "of_text", skip_serializing_if = "Vec::is_empty")]
+    order: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -167,6 +179,12 @@ pub(super) async fn show(
 /// Shows the dataset that is called `refresh`.
 pub(super) async fn show_refresh(rest: State<Rest>, client: Client) -> Result<Json<DatasetDetail>, Problem> {
     show(rest, client, Path("refresh".to_owned())).await
+}
+
+/// JSON in a text; what is NULL is empty.
+fn of_text<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(text: D) -> Result<T, D::Error> {
+    let text = Option::<String>::deserialize(text)?;
+    text.map_or_else(|| Ok(T::default()), |text| serde_json::from_str(&text).map_err(D::Error::custom))
 }
 
 /// Puts each column into its table.

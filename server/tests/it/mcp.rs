@@ -4,8 +4,9 @@
 
 use std::sync::Arc;
 
+use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use engine::journal::Outcome;
-use engine::{Access, Dataset, Engine, MemoryCatalog, Principal};
+use engine::{Access, Codebook, Coding, Dataset, Engine, MemoryCatalog, Principal};
 use rmcp::model::{
     CallToolRequestParams, CallToolResult, ClientCapabilities, ClientConfig, ErrorCode, Implementation,
     ProgressNotificationParam, ProtocolVersion,
@@ -515,4 +516,33 @@ async fn a_request_that_is_dropped_stops_its_query() {
     assert!(String::from_utf8_lossy(&news).contains("notifications/progress"));
     drop(answer);
     assert_eq!(closings.recv().await, Some(Outcome::Abandoned));
+}
+
+#[tokio::test]
+async fn a_model_is_told_what_codes_mean() {
+    let coding = Coding {
+        question: Some("Which class?".to_owned()),
+        labels: vec![("A".to_owned(), "Upper".to_owned())],
+        merge: vec![("A".to_owned(), vec!["A1".to_owned()])],
+        order: vec!["B".to_owned(), "A".to_owned()],
+        ..Coding::default()
+    };
+    let codebook = Codebook::from([("people".to_owned(), [("class".to_owned(), coding)].into())]);
+    let panel = Dataset { codebook, schemas: vec!["public".to_owned()], ..dataset("panel") };
+    let class: ArrayRef = Arc::new(StringArray::from(vec!["A1", "B"]));
+    let people = RecordBatch::try_from_iter([("class", class)]).unwrap();
+    let catalog = MemoryCatalog::default().with_dataset(panel);
+    let catalog = catalog.with_batches("panel", "people", people.schema(), vec![people]).unwrap();
+    let engine = Engine::builder(catalog).build().unwrap();
+    for talk in Talk::both(&engine).await {
+        for result in [
+            talk.call("describe_dataset", json!({"dataset_id": "panel"})).await,
+            talk.query("SELECT class FROM panel.people ORDER BY class").await,
+        ] {
+            assert!(text(&result).contains("Which class? A = Upper, B"), "{}", text(&result));
+            let values = values(&result);
+            let column = values.pointer("/columns/0").or(values.pointer("/tables/0/columns/0")).unwrap();
+            assert_eq!((&column["labels"], &column["order"]), (&json!({"A": "Upper"}), &json!(["B", "A"])));
+        }
+    }
 }

@@ -424,3 +424,30 @@ async fn an_aggregate_keeps_whole_numbers_whole_in_arrow() {
     let batch = StreamReader::try_new(Cursor::new(arrow), None).unwrap().next().unwrap().unwrap();
     assert_eq!(batch.column(0).as_primitive::<Int64Type>().value(0), 9_007_199_254_740_997);
 }
+
+#[tokio::test]
+async fn a_column_says_what_its_codes_mean() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("people.csv"), "id,class\n1,A1\n2,C\n").unwrap();
+    std::fs::create_dir(folder.path().join("datasets")).unwrap();
+    let dataset = "dataset: {id: panel}\ndatabase: {type: csv}\ntables: [{name: people, path: people.csv}]\n\
+                   columns: {class: {question: 'Which class?', labels: {B: Low, A: High}, merge: {A: [A1], B: [C]}}}\n";
+    std::fs::write(folder.path().join("datasets/panel.yaml"), dataset).unwrap();
+    let args = HomeArgs { home: Some(folder.path().to_owned()), ..HomeArgs::default() };
+    let any_port = Some("127.0.0.1:0".to_owned());
+    let listen = Listen { http: any_port.clone(), flight: any_port };
+    let running = serve::start(compose::open(&args).unwrap(), Metrics::default(), &listen).await.unwrap();
+    let house = House { running, client: Client::new(), _folder: folder };
+
+    let answer = house.ask(json!({"sql": "SELECT class, id FROM panel.people ORDER BY id"})).await;
+    assert_eq!(answer.rows, [[json!("A"), json!(1)], [json!("B"), json!(2)]]);
+    assert_eq!(answer.columns[0].question.as_deref(), Some("Which class?"));
+    assert_eq!((answer.columns[0].labels["A"].as_str(), answer.columns[0].order.join(" ")), ("High", "B A".to_owned()));
+    assert_eq!(serde_json::to_value(&answer.columns[1]).unwrap(), json!({"name": "id", "type": "BIGINT"}));
+
+    let panel: Value = house.get("/v1/datasets/panel").send().await.unwrap().json().await.unwrap();
+    let class = &panel["tables"][0]["columns"][1];
+    assert_eq!(class["question"], "Which class?");
+    assert_eq!((&class["labels"], &class["order"]), (&json!({"B": "Low", "A": "High"}), &json!(["B", "A"])));
+    assert!(panel["tables"][0]["columns"][0].get("labels").is_none());
+}

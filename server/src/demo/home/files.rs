@@ -39,6 +39,13 @@ weights:
   strata: stratum
   psu: household_id
   mode: offered
+
+# Wherever a query names the column, it sees these categories.
+columns:
+  people.nccs:
+    question: Which consumer class is the household of?
+    labels: {A: Upper, B: Middle, C/D/E: Lower}
+    merge: {A: [A, A1], C/D/E: [C, D, E]}
 ";
 
 const SALES: &str = "\
