@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 use crate::journal::{Journal, Observer};
 use crate::policy::Policies;
 use crate::session::Sessions;
-use crate::{Catalog, Error, Limits, MemoryCatalog, Principal, QueryId};
+use crate::{Catalog, Error, Limits, MemoryCatalog, Principal, Quality, QueryId};
 
 /// The engine: [`Engine::query`] is the only way to rows.
 #[derive(Debug, Clone)]
@@ -26,6 +26,7 @@ pub(crate) struct Inner {
     pub(crate) catalog: Arc<dyn Catalog>,
     pub(crate) policies: Policies,
     pub(crate) limits: Limits,
+    pub(crate) quality: Quality,
     pub(crate) default_dataset: Option<String>,
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) journal: Journal,
@@ -39,6 +40,7 @@ impl Engine {
             catalog: Arc::new(catalog),
             policies: Policies::default(),
             limits: Limits::default(),
+            quality: Quality::default(),
             default_dataset: None,
             spill_dir: None,
             observer: None,
@@ -80,6 +82,7 @@ pub struct EngineBuilder {
     catalog: Arc<dyn Catalog>,
     policies: Policies,
     limits: Limits,
+    quality: Quality,
     default_dataset: Option<String>,
     spill_dir: Option<PathBuf>,
     observer: Option<Observer>,
@@ -89,6 +92,12 @@ impl EngineBuilder {
     /// Bounds on queries.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// From where on estimates are to be used with care.
+    pub fn quality(mut self, quality: Quality) -> Self {
+        self.quality = quality;
         self
     }
 
@@ -122,12 +131,13 @@ impl EngineBuilder {
     /// `internal` where the spill folder cannot be used.
     pub fn build(self) -> Result<Engine, Error> {
         const RECORDS_KEPT: usize = 10_000;
-        let sessions = Sessions::new(&self.limits, self.spill_dir.as_deref(), &*self.catalog)?;
+        let sessions = Sessions::new(&self.limits, self.quality, self.spill_dir.as_deref(), &*self.catalog)?;
         let handle = Inner {
             catalog: Arc::new(MemoryCatalog::default()),
             policies: Policies::default(),
             permits: Arc::new(Semaphore::new(self.limits.concurrent_queries)),
             limits: self.limits,
+            quality: self.quality,
             default_dataset: None,
             sessions: Arc::new(sessions),
             journal: Journal::new(RECORDS_KEPT, self.observer),

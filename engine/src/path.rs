@@ -82,7 +82,7 @@ impl Engine {
         let work = AssertUnwindSafe(async {
             let planned = plan::Planned::describe(&engine, principal, query).await?;
             let parameters = planned.parameters();
-            let governed = planned.govern(principal, query)?;
+            let governed = planned.govern(&engine, principal, query)?;
             Ok(Description { schema: governed.schema(), parameters, datasets: governed.datasets() })
         });
         match tokio::time::timeout(timeout, work.catch_unwind()).await {
@@ -100,7 +100,7 @@ impl Engine {
         deadline: Instant,
     ) -> Result<optimize::Optimized, Error> {
         let planned = plan::Planned::bind(self, principal, query).await?;
-        let governed = planned.govern(principal, query)?;
+        let governed = planned.govern(self, principal, query)?;
         entry.planned(governed.kind(), governed.datasets());
         governed.optimize(self, entry, deadline).await
     }

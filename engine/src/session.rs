@@ -31,7 +31,7 @@ use crate::memory::QueryPool;
 use crate::numbers::{FloatLiterals, Quotients};
 use crate::policy::{BarrierPlanner, PushLeakproofFilters};
 use crate::share::SharedPlanner;
-use crate::{Catalog, Deadline, Error, Limits, extremes, integers, pushdown, survey, weighted};
+use crate::{Catalog, Deadline, Error, Limits, Quality, extremes, integers, pushdown, survey, weighted};
 
 /// What every query starts from.
 #[derive(Debug)]
@@ -42,13 +42,18 @@ pub(crate) struct Sessions {
 }
 
 impl Sessions {
-    pub(crate) fn new(limits: &Limits, spill_dir: Option<&Path>, catalog: &dyn Catalog) -> Result<Self, Error> {
+    pub(crate) fn new(
+        limits: &Limits,
+        quality: Quality,
+        spill_dir: Option<&Path>,
+        catalog: &dyn Catalog,
+    ) -> Result<Self, Error> {
         let runtime = runtime(limits, spill_dir)?;
         let base = SessionStateBuilder::new()
             .with_config(config())
             .with_runtime_env(Arc::new(runtime))
             .with_expr_planners(expr_planners())
-            .with_scalar_functions(scalar_functions())
+            .with_scalar_functions(scalar_functions(quality))
             .with_higher_order_functions(SessionStateDefaults::default_higher_order_functions())
             .with_aggregate_functions(aggregate_functions())
             .with_window_functions(SessionStateDefaults::default_window_functions())
@@ -100,10 +105,11 @@ impl Sessions {
     }
 }
 
-/// DataFusion's functions, but for the one that would show where a file lies, and those of codebooks.
-fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
+/// DataFusion's functions, but for the one that would show where a file lies, and those of codebooks and of estimates.
+fn scalar_functions(quality: Quality) -> Vec<Arc<ScalarUDF>> {
     let functions = SessionStateDefaults::default_scalar_functions();
-    functions.into_iter().filter(|function| function.name() != "input_file_name").chain(codes::all()).collect()
+    let functions = functions.into_iter().filter(|function| function.name() != "input_file_name");
+    functions.chain(codes::all()).chain(survey::scalars(quality)).collect()
 }
 
 /// DataFusion's functions, some of them put right, and the weighted ones.

@@ -19,6 +19,7 @@ mod replicated;
 mod report;
 mod rewrite;
 mod rows;
+mod scalars;
 mod single;
 mod step;
 mod stratum;
@@ -30,7 +31,9 @@ mod wide;
 
 use std::sync::Arc;
 
-use datafusion::logical_expr::AggregateUDF;
+use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
+
+use crate::Quality;
 
 pub(crate) use design::{Read, read_of};
 pub(crate) use function::values_by_declared_weight;
@@ -41,6 +44,11 @@ pub(crate) use rewrite::rewrite;
 /// Every function, for a session to register.
 pub(crate) fn all() -> Vec<Arc<AggregateUDF>> {
     function::all().collect()
+}
+
+/// Every function of an estimate, for a session to register.
+pub(crate) fn scalars(quality: Quality) -> Vec<Arc<ScalarUDF>> {
+    scalars::all(quality)
 }
 
 /// Whether a function of this name is one of them.

@@ -110,6 +110,7 @@ fn compose(args: &HomeArgs, observer: Option<Observer>) -> Result<Composition, O
     let registry = Registry::new(&home);
     let mut builder = Engine::builder(registry.clone())
         .limits(settings.limits.clone())
+        .quality(settings.quality)
         .policies(home.policies.clone())
         .default_dataset(settings.default_dataset.clone());
     // Where there is no state, or it cannot be written, the engine takes the system's temporary folder.

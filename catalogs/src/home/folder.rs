@@ -78,7 +78,12 @@ impl<'a> Reader<'a> {
             return Settings::default();
         }
         match serde_json::from_value::<WeftFile>(value) {
-            Ok(file) => file.settings(self.root),
+            Ok(file) => {
+                if let Some((key, text)) = file.fault() {
+                    self.problems.add(SETTINGS_FILE, key, Fault::Rejected(text.to_owned()));
+                }
+                file.settings(self.root)
+            }
             Err(error) => {
                 self.problems.add(SETTINGS_FILE, "", Fault::Rejected(error.to_string()));
                 Settings::default()

@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use engine::Limits;
+use engine::{Limits, Quality};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
@@ -15,7 +15,7 @@ use super::shape::Shape;
 use super::yaml::{Node, Scalar, Style};
 
 /// What `weft.yaml` and the environment say, with defaults filled in.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Settings {
     /// The folder that holds state; None = nothing is kept beyond the process.
     pub data_dir: Option<PathBuf>,
@@ -27,6 +27,8 @@ pub struct Settings {
     pub default_dataset: Option<String>,
     /// Bounds on queries.
     pub limits: Limits,
+    /// From where on survey estimates are to be used with care.
+    pub quality: Quality,
     /// Logs.
     pub telemetry: Telemetry,
 }
@@ -46,6 +48,8 @@ pub(crate) struct WeftFile {
     default_dataset: Option<String>,
     /// Bounds on queries.
     limits: LimitsSection,
+    /// From where on survey estimates are to be used with care.
+    quality: QualitySection,
     /// Logs.
     telemetry: Telemetry,
 }
@@ -123,6 +127,31 @@ impl From<LimitsSection> for Limits {
     }
 }
 
+/// From where on survey estimates are to be used with care: `svy_quality` and a notice say so.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct QualitySection {
+    /// An estimate with a relative standard error over this is to be used with caution.
+    caution: f64,
+    /// One with a relative standard error over this should be suppressed.
+    suppress: f64,
+    /// One of fewer people than these should be suppressed. 0 switches it off.
+    min_n: u64,
+}
+
+impl Default for QualitySection {
+    fn default() -> Self {
+        let Quality { caution, suppress, min_n } = Quality::default();
+        Self { caution, suppress, min_n }
+    }
+}
+
+impl From<QualitySection> for Quality {
+    fn from(QualitySection { caution, suppress, min_n }: QualitySection) -> Self {
+        Quality { caution, suppress, min_n }
+    }
+}
+
 /// Logs.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -151,6 +180,15 @@ pub enum LogFormat {
 }
 
 impl WeftFile {
+    /// What is wrong with settings that only make sense together, and where.
+    pub(crate) fn fault(&self) -> Option<(&'static str, &'static str)> {
+        let QualitySection { caution, suppress, .. } = self.quality;
+        if caution < 0.0 {
+            return Some(("quality.caution", "expected a number from 0, such as 0.165"));
+        }
+        (suppress < caution).then_some(("quality.suppress", "expected no less than quality.caution"))
+    }
+
     /// The settings of the home in `root`.
     pub(crate) fn settings(self, root: &Path) -> Settings {
         Settings {
@@ -159,6 +197,7 @@ impl WeftFile {
             flight: self.flight,
             default_dataset: self.default_dataset,
             limits: self.limits.into(),
+            quality: self.quality.into(),
             telemetry: self.telemetry,
         }
     }

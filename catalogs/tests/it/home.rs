@@ -208,11 +208,12 @@ fn settings_are_typed_and_the_environment_overrides_the_file() {
     let folder = Folder::new().file(
         "weft.yaml",
         "data_dir: state\nhttp:\n  listen: 0.0.0.0:80\nflight:\nlimits: {query_timeout: 90s, memory: 2GiB, \
-         max_rows: 1000, concurrent_queries: \"${N:7}\"}\ntelemetry: {format: json}\n",
+         max_rows: 1000, concurrent_queries: \"${N:7}\"}\ntelemetry: {format: json}\nquality: {caution: 0.2}\n",
     );
     let env = |name: &str| match name {
         "WEFT_HTTP__LISTEN" => Some("127.0.0.1:9999".to_owned()),
         "WEFT_LIMITS__SPILL" => Some("1GB".to_owned()),
+        "WEFT_QUALITY__MIN_N" => Some("50".to_owned()),
         "WEFT_TELEMETRY__LOG" => Some(String::new()),
         _ => None,
     };
@@ -224,7 +225,17 @@ fn settings_are_typed_and_the_environment_overrides_the_file() {
     assert_eq!((settings.limits.memory, settings.limits.query_memory), (2 << 30, 1 << 30));
     assert_eq!((settings.limits.max_rows, settings.limits.concurrent_queries), (Some(1000), 7));
     assert_eq!(settings.limits.spill, 1_000_000_000);
+    assert_eq!(settings.quality, engine::Quality { caution: 0.2, suppress: 0.333, min_n: 50 });
     assert_eq!((settings.telemetry.log.as_str(), settings.telemetry.format), ("info", LogFormat::Json));
+}
+
+#[test]
+fn thresholds_of_quality_are_in_order() {
+    for (quality, key) in [("{caution: 0.5}", "quality.suppress"), ("{caution: -1}", "quality.caution")] {
+        let folder = Folder::new().file("weft.yaml", format!("quality: {quality}\n"));
+        let problems = Home::load(folder.path(), &no_env).unwrap_err().to_string();
+        assert!(problems.starts_with(&format!("weft.yaml: {key}: ")), "{problems}");
+    }
 }
 
 #[test]

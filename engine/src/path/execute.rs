@@ -86,6 +86,7 @@ async fn drive(optimized: Optimized, cut: Cut, sender: mpsc::Sender<Step>) -> Re
     let mut first = batches.next().await;
     if matches!(&first, Some(Err(error)) if second.helps(&physical, error)) {
         drop((first, batches, physical));
+        notices.start_again();
         physical = second.physical(&task).await?;
         batches = execute_stream(Arc::clone(&physical), task)?;
         first = batches.next().await;

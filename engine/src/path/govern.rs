@@ -14,7 +14,7 @@ use crate::journal::Kind;
 use crate::policy::{Grants, Reads, verify_logical};
 use crate::survey::{self, Notices};
 use crate::weighted::is_weighted;
-use crate::{Code, Error, Principal, Query, codes, grouping_sets, reach, stream, system, weighing};
+use crate::{Code, Engine, Error, Principal, Query, codes, grouping_sets, reach, stream, system, weighing};
 
 /// A plan that may run.
 pub(super) struct Governed {
@@ -33,10 +33,10 @@ impl Planned {
     ///
     /// # Errors
     /// `read_only`, `permission_denied`, `design_missing`, and what the rewrites refuse.
-    pub(super) fn govern(self, principal: &Principal, query: &Query) -> Result<Governed, Error> {
+    pub(super) fn govern(self, engine: &Engine, principal: &Principal, query: &Query) -> Result<Governed, Error> {
         verify_logical(&self.plan, &self.grants)?;
         refuse_explaining_policies(principal, &self)?;
-        let notices = Arc::<Notices>::default();
+        let notices = Arc::new(Notices::new(engine.inner.quality));
         let plan = codes::resolve(self.plan)?;
         let plan = match query.is_of_rows {
             true => plan,

@@ -115,6 +115,8 @@ pub(super) struct Call {
     pub(super) is_distinct: bool,
     /// The share that a quantile reaches.
     pub(super) probability: Option<f64>,
+    /// Whether its estimates are what was asked for, and not a step to it.
+    pub(super) is_answer: bool,
 }
 
 impl Call {
@@ -173,7 +175,7 @@ impl Call {
         let parts = estimator.parts(&own);
         let known_unit = design.unit.clone().filter(|_| is_distinct).map(Expr::is_not_null);
         let filter = params.filter.as_deref().cloned().into_iter().chain(known_unit).reduce(Expr::and);
-        Ok(Self { estimator, design, options, parts, filter, is_distinct, probability })
+        Ok(Self { estimator, design, options, parts, filter, is_distinct, probability, is_answer: true })
     }
 
     /// Whether something of each group must be known before its rows are summed.

@@ -1,5 +1,6 @@
 //! Quantiles read from the values of a group: the one at a share, and the ones at the ends of the share's interval.
 
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Float64Array, StructArray, new_null_array};
@@ -11,8 +12,10 @@ use datafusion::logical_expr::{
 };
 
 use super::estimators::SHARE;
+use super::notices::Notices;
 use super::options::Options;
 use super::{report, student, values};
+use crate::quality::Judged;
 
 /// The quantile at a share.
 pub(super) fn point(values: Expr, probability: f64) -> Expr {
@@ -20,20 +23,41 @@ pub(super) fn point(values: Expr, probability: f64) -> Expr {
 }
 
 /// The estimate of a quantile, from the values, the quantile and the estimate of the share of values up to it.
-pub(super) fn interval(values: Expr, point: Expr, share: Expr, options: Options) -> Expr {
-    called(Position::Interval(options), vec![values, point, share])
+pub(super) fn interval(arguments: [Expr; 3], options: Options, notices: &Arc<Notices>) -> Expr {
+    called(Position::Interval(options, Noted(Arc::clone(notices))), arguments.to_vec())
 }
 
 fn called(position: Position, arguments: Vec<Expr>) -> Expr {
-    let function = Positions { position, signature: Signature::variadic_any(Volatility::Immutable) };
+    let volatility = match position {
+        Position::Point(_) => Volatility::Immutable,
+        // What it takes note of must be noted once.
+        Position::Interval(..) => Volatility::Volatile,
+    };
+    let function = Positions { position, signature: Signature::variadic_any(volatility) };
     Expr::ScalarFunction(ScalarFunction::new_udf(Arc::new(ScalarUDF::from(function)), arguments))
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Position {
     /// The share, by its bits.
     Point(u64),
-    Interval(Options),
+    Interval(Options, Noted),
+}
+
+/// Where to take note of estimates: no part of what the function is.
+#[derive(Debug, Clone)]
+struct Noted(Arc<Notices>);
+
+impl PartialEq for Noted {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Noted {}
+
+impl Hash for Noted {
+    fn hash<H: Hasher>(&self, _: &mut H) {}
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -46,7 +70,7 @@ impl ScalarUDFImpl for Positions {
     fn name(&self) -> &str {
         match self.position {
             Position::Point(_) => "svy_point",
-            Position::Interval(_) => "svy_interval",
+            Position::Interval(..) => "svy_interval",
         }
     }
 
@@ -57,32 +81,42 @@ impl ScalarUDFImpl for Positions {
     fn return_type(&self, _: &[DataType]) -> Result<DataType> {
         Ok(match self.position {
             Position::Point(_) => DataType::Float64,
-            Position::Interval(_) => report::data_type(SHARE),
+            Position::Interval(..) => report::data_type(SHARE),
         })
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let columns = args.args.iter().map(|argument| argument.to_array(args.number_rows));
         let columns = columns.collect::<Result<Vec<ArrayRef>>>()?;
-        let answer: ArrayRef = match (self.position, columns.as_slice()) {
+        let answer: ArrayRef = match (&self.position, columns.as_slice()) {
             (Position::Point(p), [values]) => {
                 let rows = values::sorted(values)?;
-                Arc::new(rows.iter().map(|row| values::at(row, f64::from_bits(p))).collect::<Float64Array>())
+                Arc::new(rows.iter().map(|row| values::at(row, f64::from_bits(*p))).collect::<Float64Array>())
             }
-            (Position::Interval(options), [values, points, shares]) => intervals(values, points, shares, options)?,
+            (Position::Interval(options, Noted(notices)), [values, points, shares]) => {
+                intervals(values, points, shares, *options, notices)?
+            }
             _ => return Err(internal_datafusion_err!("a quantile was called with {} columns", columns.len())),
         };
         Ok(ColumnarValue::Array(answer))
     }
 }
 
-fn intervals(values: &ArrayRef, points: &ArrayRef, shares: &ArrayRef, options: Options) -> Result<ArrayRef> {
+fn intervals(
+    values: &ArrayRef,
+    points: &ArrayRef,
+    shares: &ArrayRef,
+    options: Options,
+    notices: &Notices,
+) -> Result<ArrayRef> {
     let wrong = || internal_datafusion_err!("the share of a quantile is no estimate");
     let shares = shares.as_struct_opt().ok_or_else(wrong)?;
     let column = |name: &str| shares.column_by_name(name).ok_or_else(wrong);
     let (low, high) =
         (column("ci_low")?.as_primitive::<Float64Type>(), column("ci_high")?.as_primitive::<Float64Type>());
     let freedom = column("df")?.as_primitive::<Int64Type>();
+    let (rows, people) = (column("n")?.as_primitive::<Int64Type>(), column("n_people")?.as_primitive::<Int64Type>());
+    let points_of = points.as_primitive::<Float64Type>();
     let mut ends: [Vec<Option<f64>>; 3] = Default::default();
     for (row, sorted) in values::sorted(values)?.iter().enumerate() {
         let within = |end: &Float64Array| Some(end.value(row)).filter(|p| end.is_valid(row) && (0.0..=1.0).contains(p));
@@ -90,6 +124,9 @@ fn intervals(values: &ArrayRef, points: &ArrayRef, shares: &ArrayRef, options: O
         let high = within(high).and_then(|p| values::at(sorted, p));
         let reach = student::reach(options.level(), freedom.value(row) as f64);
         let error = low.zip(high).zip(reach).map(|((low, high), reach)| (high - low) / (2.0 * reach));
+        let people = if people.is_valid(row) { people.value(row) } else { rows.value(row) };
+        let estimate = points_of.is_valid(row).then(|| points_of.value(row));
+        notices.judge(&Judged { estimate, error, people: people as f64, is_difference: false });
         for (end, value) in ends.iter_mut().zip([error, low, high]) {
             end.push(value);
         }

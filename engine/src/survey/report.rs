@@ -13,6 +13,7 @@ use super::notices::{Notice, Notices};
 use super::options::{Effect, Interval, Options};
 use super::student;
 use super::wide::Wide;
+use crate::quality::Judged;
 use crate::{Code, Error};
 
 /// The type of an estimate.
@@ -34,12 +35,14 @@ pub(super) struct Report {
     pub(super) estimator: &'static dyn Estimator,
     pub(super) options: Options,
     pub(super) has_people: bool,
+    /// Whether its estimates are what was asked for, and not a step to it.
+    pub(super) is_answer: bool,
     pub(super) notices: Arc<Notices>,
 }
 
 impl Report {
-    fn key(&self) -> (&'static str, Options, bool) {
-        (self.estimator.name(), self.options, self.has_people)
+    fn key(&self) -> (&'static str, Options, bool, bool) {
+        (self.estimator.name(), self.options, self.has_people, self.is_answer)
     }
 }
 
@@ -167,6 +170,12 @@ impl Report {
         Some([back(logit - width), back(logit + width)])
     }
 
+    fn judged(&self, row: &Row) -> Judged {
+        let people = if self.has_people { row.people } else { row.rows };
+        let is_difference = self.estimator.is_difference();
+        Judged { estimate: row.estimate, error: row.error, people, is_difference }
+    }
+
     /// The column of estimates.
     ///
     /// # Errors
@@ -176,6 +185,9 @@ impl Report {
         let mut counts: [Int64Builder; 3] = std::array::from_fn(|_| Int64Builder::new());
         for row in rows {
             let row = row?;
+            if self.is_answer {
+                self.notices.judge(&self.judged(&row));
+            }
             let [low, high] = row.interval.map_or([None, None], |interval| interval.map(Some));
             for (builder, value) in numbers.iter_mut().zip([row.estimate, row.error, low, high, row.extra]) {
                 builder.append_option(value);

@@ -74,7 +74,7 @@ fn engine() -> Engine {
 }
 
 /// A design of weights and nothing else.
-fn weights(weight: &str) -> Weights {
+pub(super) fn weights(weight: &str) -> Weights {
     Weights {
         table: None,
         unit: None,
@@ -88,7 +88,7 @@ fn weights(weight: &str) -> Weights {
     }
 }
 
-fn declared(catalog: MemoryCatalog, id: &str, weights: Weights) -> MemoryCatalog {
+pub(super) fn declared(catalog: MemoryCatalog, id: &str, weights: Weights) -> MemoryCatalog {
     catalog.with_dataset(Dataset {
         id: id.to_owned(),
         name: id.to_owned(),
@@ -100,7 +100,7 @@ fn declared(catalog: MemoryCatalog, id: &str, weights: Weights) -> MemoryCatalog
     })
 }
 
-async fn rows(engine: &Engine, sql: &str) -> Result<(Vec<RecordBatch>, Vec<String>), Error> {
+pub(super) async fn rows(engine: &Engine, sql: &str) -> Result<(Vec<RecordBatch>, Vec<String>), Error> {
     let mut stream = engine.query(&Principal::local(), Query::new(sql)).await?;
     let mut batches = Vec::new();
     while let Some(batch) = stream.try_next().await? {
@@ -181,17 +181,17 @@ fn people(rows: &str) -> Vec<RecordBatch> {
     reader.collect::<Result<_, _>>().unwrap()
 }
 
-fn memory(rows: &str) -> Arc<MemTable> {
+pub(super) fn memory(rows: &str) -> Arc<MemTable> {
     let batches = people(rows);
     Arc::new(MemTable::try_new(batches[0].schema(), vec![batches]).unwrap())
 }
 
 /// People in households in regions, some of whom have no events; and events, several of a person.
-fn panel() -> Engine {
+pub(super) fn panel() -> Engine {
     Engine::builder(panel_catalog()).build().unwrap()
 }
 
-fn panel_catalog() -> MemoryCatalog {
+pub(super) fn panel_catalog() -> MemoryCatalog {
     let people = "person,home,region,gender,weight\n1,1,N,F,10\n2,1,N,M,12\n3,2,N,F,9\n4,3,N,M,11\n5,4,S,F,20\n6,4,S,M,22\n\
                   7,5,S,F,18\n8,6,S,M,25\n9,7,S,F,21\n";
     let events =

@@ -97,6 +97,7 @@ fn needs_restart(now: &Settings, read: &Settings) -> Vec<&'static str> {
         ("flight.listen", now.flight != read.flight),
         ("http.listen", now.http != read.http),
         ("limits", now.limits != read.limits),
+        ("quality", now.quality != read.quality),
         ("telemetry", now.telemetry != read.telemetry),
     ];
     differ.into_iter().filter_map(|(key, differs)| differs.then_some(key)).collect()

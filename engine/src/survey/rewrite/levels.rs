@@ -16,7 +16,7 @@ use crate::survey::design::{Design, Read, Replicates};
 use crate::survey::estimate::Estimate;
 use crate::survey::estimators::PartOf;
 use crate::survey::function::Call;
-use crate::survey::notices::Notices;
+use crate::survey::notices::{Missing, Notices};
 use crate::survey::people::OfPeople;
 use crate::survey::replicated::Replicated;
 use crate::survey::report::Report;
@@ -149,18 +149,20 @@ impl Building<'_> {
         call.filter_of_design().into_iter().chain(part.condition.clone()).reduce(Expr::and)
     }
 
-    fn of_rows(&self, call: &Call, part: &PartOf, people: People) -> OfRows {
-        OfRows { variables: part.variables.len(), people, written: call.name(), notices: Arc::clone(self.notices) }
+    fn of_rows(&self, call: &Call, part: &PartOf, people: People, missing: &Arc<Missing>) -> OfRows {
+        OfRows { variables: part.variables.len(), people, written: call.name(), missing: Arc::clone(missing) }
     }
 
     fn arguments(&self, part: &PartOf) -> Vec<Expr> {
         part.variables.iter().cloned().chain([self.design.weight.clone()]).collect()
     }
 
-    /// Each part of each call, with its name.
-    fn parts(&self) -> impl Iterator<Item = (String, &Call, &PartOf)> {
+    /// Each part of each call, with its name and the place of the call.
+    fn parts(&self) -> impl Iterator<Item = (String, usize, &Call, &PartOf)> {
         let calls = self.levels.calls.iter().enumerate();
-        calls.flat_map(|(at, (_, call))| call.parts.iter().enumerate().map(move |(of, one)| (part(at, of), call, one)))
+        calls.flat_map(|(at, (_, call))| {
+            call.parts.iter().enumerate().map(move |(of, one)| (part(at, of), at, call, one))
+        })
     }
 
     /// What merges the plain aggregates that come along.
@@ -180,9 +182,10 @@ impl Building<'_> {
     fn strata(&self, input: &Arc<LogicalPlan>) -> Result<LogicalPlan> {
         let Some(psu) = &self.design.psu else {
             let of_call = |call: &Call| {
+                let missing = self.notices.missing_of_call();
                 let parts = call.parts.iter().map(|part| {
                     let keep = self.filter(call, part).unwrap_or_else(|| lit(true));
-                    single::call(self.of_rows(call, part, People::Unknown), self.arguments(part), keep)
+                    single::call(self.of_rows(call, part, People::Unknown, &missing), self.arguments(part), keep)
                 });
                 parts.collect()
             };
@@ -191,7 +194,7 @@ impl Building<'_> {
         };
         let psus = self.psus(input, psu)?;
         let names = |call: &Call| {
-            let of_call = self.parts().filter(|(_, one, _)| std::ptr::eq(*one, call));
+            let of_call = self.parts().filter(|(_, _, one, _)| std::ptr::eq(*one, call));
             of_call.map(|(name, ..)| ident(name)).collect()
         };
         let calls = self.stratum_calls(names).chain(self.merging()).collect();
@@ -217,21 +220,22 @@ impl Building<'_> {
         if has_people_of_their_own {
             keys.extend(unit.map(|unit| unit.clone().alias(UNIT)));
         }
-        let of_rows = self.parts().map(|(name, call, part)| {
+        let missing: Vec<_> = self.levels.calls.iter().map(|_| self.notices.missing_of_call()).collect();
+        let of_rows = self.parts().map(|(name, at, call, part)| {
             let filter = self.filter(call, part);
             if self.is_distinct {
                 return unit_weight(self.design.weight.clone(), filter).alias(name);
             }
-            step::call(self.of_rows(call, part, people), self.arguments(part), filter).alias(name)
+            step::call(self.of_rows(call, part, people, &missing[at]), self.arguments(part), filter).alias(name)
         });
         let of_rows = of_rows.chain(self.merged()).collect();
         let first = LogicalPlan::Aggregate(Aggregate::try_new(Arc::clone(input), keys, of_rows)?);
         if !has_people_of_their_own {
             return Ok(first);
         }
-        let of_people = self.parts().map(|(name, call, part)| {
+        let of_people = self.parts().map(|(name, at, call, part)| {
             let level = if self.is_distinct {
-                step::call(self.of_rows(call, part, People::Each), vec![lit(1.0), ident(&name)], None)
+                step::call(self.of_rows(call, part, People::Each, &missing[at]), vec![lit(1.0), ident(&name)], None)
             } else {
                 step::call(OfPeople { variables: part.variables.len() }, vec![ident(&name)], None)
             };
@@ -266,6 +270,7 @@ impl Building<'_> {
             estimator: call.estimator,
             options: call.options,
             has_people: self.design.unit.is_some(),
+            is_answer: call.is_answer,
             notices: Arc::clone(self.notices),
         }
     }

@@ -37,12 +37,12 @@ pub(super) fn plan(
 
     // The share of values up to it, and its interval on the scale of values.
     let part = PartOf { variables: vec![variable.lt_eq(ident(POINT))], condition: None };
-    let share = Call { estimator: SHARE, parts: vec![part], probability: None, ..call.clone() };
+    let share = Call { estimator: SHARE, parts: vec![part], probability: None, is_answer: false, ..call.clone() };
     let shares =
         Levels::of(at, share).plan_over(&Arc::new(rows_with_points), (rows, &call.design), keys, reads, notices)?;
     let joined = join(points, shares, keys.len(), point_key, key, JoinType::Left)?;
     let mut columns: Vec<Expr> = (0..keys.len()).map(|at| ident(point_key(at)).alias(key(at))).collect();
-    let found = positions::interval(ident(VALUES), ident(POINT), ident(value(at)), call.options);
+    let found = positions::interval([ident(VALUES), ident(POINT), ident(value(at))], call.options, notices);
     columns.push(found.alias(value(at)));
     LogicalPlanBuilder::from(joined).project(columns)?.build()
 }
