@@ -21,3 +21,8 @@ pub fn listing<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
         Some(more) => format!("{shown} and {more} more"),
     }
 }
+
+/// A name in SQL, exactly as it is.
+pub(crate) fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}

@@ -1,6 +1,7 @@
 //! Refreshing datasets: what is remembered of their tables is read again, and what has changed is told.
 //!
-//! It reads no rows. Whoever may see a dataset may refresh it: the answer holds no more than `system.columns` shows.
+//! Whoever may see a dataset may refresh it: of the tables the answer holds no more than `system.columns` shows. Administrators
+//! are told of the dataset's design as well, which is checked against the rows.
 
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use futures::stream::{self, StreamExt};
 use crate::names::nearest;
 use crate::policy::may_see;
 use crate::system::type_name;
-use crate::{Code, Dataset, Engine, Error, Principal};
+use crate::{Code, Dataset, DesignReport, Engine, Error, Principal};
 
 /// How the tables of a dataset differ from what was last seen of them.
 #[derive(Debug, Default)]
@@ -27,6 +28,8 @@ pub struct Drift {
     pub changed: Vec<TableDrift>,
     /// Tables whose columns cannot be read now.
     pub unreadable: Vec<Unreadable>,
+    /// What the declared design turned out to be, where there is one and an administrator asks.
+    pub design: Option<DesignReport>,
 }
 
 /// How the columns of a table differ from what was last seen of them.
@@ -111,7 +114,7 @@ impl Engine {
         let engine = self.present();
         let datasets = engine.visible(principal);
         match datasets.iter().find(|known| known.id == dataset) {
-            Some(dataset) => engine.refreshed(dataset).await,
+            Some(dataset) => engine.refreshed(principal, dataset).await,
             None => {
                 let error = Error::new(Code::DatasetNotFound, format!("Dataset \"{dataset}\" does not exist."));
                 Err(match nearest(dataset, datasets.iter().map(|known| known.id.as_str())) {
@@ -128,7 +131,7 @@ impl Engine {
         const AT_ONCE: usize = 8;
         let engine = &self.present();
         stream::iter(engine.visible(principal))
-            .map(|dataset| async move { (dataset.id.clone(), engine.refreshed(&dataset).await) })
+            .map(|dataset| async move { (dataset.id.clone(), engine.refreshed(principal, &dataset).await) })
             .buffered(AT_ONCE)
             .collect()
             .await
@@ -139,7 +142,16 @@ impl Engine {
         datasets.iter().filter(|dataset| may_see(principal, &dataset.access)).cloned().collect()
     }
 
-    async fn refreshed(&self, dataset: &Dataset) -> Result<Drift, Error> {
+    async fn refreshed(&self, principal: &Principal, dataset: &Dataset) -> Result<Drift, Error> {
+        let mut drift = self.read_again(dataset).await?;
+        if principal.is_admin() {
+            let checked = self.check_design(principal, &dataset.id).await;
+            drift.design = checked.unwrap_or_else(|error| Some(DesignReport::unknown(&error)));
+        }
+        Ok(drift)
+    }
+
+    async fn read_again(&self, dataset: &Dataset) -> Result<Drift, Error> {
         let timeout = self.inner.limits.query_timeout;
         tokio::time::timeout(timeout, self.inner.catalog.refresh(dataset)).await.unwrap_or_else(|_elapsed| {
             let text = format!(

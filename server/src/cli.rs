@@ -8,6 +8,7 @@ mod ask;
 mod check;
 mod datasets;
 mod demo;
+mod design;
 mod explain;
 mod failure;
 mod format;

@@ -6,6 +6,7 @@
 mod answer;
 mod client;
 mod datasets;
+mod design;
 mod docs;
 mod health;
 mod input;
@@ -32,6 +33,7 @@ use crate::encode::Format;
 use crate::telemetry::Metrics;
 
 pub use answer::{Column, SqlAnswer};
+pub(crate) use design::{CheckedDesign, CheckedTable, DesignFinding};
 pub use problem::Problem;
 pub(crate) use refresh::{ChangedTable, RefreshedDataset, RefreshedDatasets};
 

@@ -3,12 +3,14 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panicking")]
 
 mod codes;
+mod designs;
 mod join_health;
 mod join_order;
 mod limits;
 mod names;
 mod numbers;
 mod policies;
+mod quality;
 mod raking;
 mod reload;
 mod share;

@@ -17,7 +17,8 @@ async fn estimates_tell_their_relative_error_and_quality() {
     let sql = "SELECT region, svy_rse(s) AS rse, s['se'] / abs(s['estimate']) AS by_hand, svy_quality(s) AS quality \
                FROM (SELECT region, svy_mean(person - 2.5) AS s FROM panel.people GROUP BY region) t ORDER BY region";
     let (batches, _) = rows(&lenient(), sql).await.unwrap();
-    let [rse, by_hand] = ["rse", "by_hand"].map(|name| batches[0].column_by_name(name).unwrap().as_primitive::<Float64Type>().clone());
+    let [rse, by_hand] =
+        ["rse", "by_hand"].map(|name| batches[0].column_by_name(name).unwrap().as_primitive::<Float64Type>().clone());
     assert_eq!(rse, by_hand);
     let quality = batches[0].column_by_name("quality").unwrap().as_string::<i32>();
     assert_eq!(quality.iter().flatten().collect::<Vec<_>>(), ["suppress", "use with caution"], "{rse:?}");

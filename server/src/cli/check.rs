@@ -1,17 +1,21 @@
 //! `weft check`: every problem of a home at once, without connecting to anything unless asked to.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use catalogs::{Home, Registry};
+use engine::{Catalog, Principal};
 
+use super::design;
 use super::failure::{Failure, USAGE, problems_of};
+use super::terminal::{self, Paint};
 use crate::compose::{self, HomeArgs, OpenError};
+use crate::rest::CheckedDesign;
 
 /// Check the files of a home, and say everything that is wrong in them at once.
 ///
-/// Nothing is connected to, unless --connect is given. The exit code is 2 where there is a problem.
+/// Nothing is connected to, unless --connect or --data is given. The exit code is 2 where there is a problem.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
@@ -22,42 +26,85 @@ pub(super) struct Args {
     /// Test each source as well: whether it answers, and takes the credentials.
     #[arg(long)]
     connect: bool,
+
+    /// Check each declared design of weights against its data as well: it reads the columns that the design names.
+    #[arg(long)]
+    data: bool,
 }
 
 const EXAMPLES: &str = "\
 Examples:
   weft check --home ./bank
-  weft check --home ./bank --connect";
+  weft check --home ./bank --connect
+  weft check --home ./panel --data";
 
 /// How long a source may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Runs the command.
 pub(super) async fn run(args: Args) -> Result<(), Failure> {
-    let home = HomeArgs { home: args.home, ..HomeArgs::default() };
-    let folder = compose::folder(&home)?.ok_or_else(|| {
+    let of_home = HomeArgs { home: args.home, ..HomeArgs::default() };
+    let folder = compose::folder(&of_home)?.ok_or_else(|| {
         Failure::usage("The current folder is not a Weft home: it has no datasources.yaml, weft.yaml or datasets/.")
             .hint("Name one with --home DIR; weft demo makes one.")
     })?;
     let home = Home::load(&folder, &compose::environment).map_err(OpenError::Problems)?;
-    let to = |error| Failure::Output { to: "Standard output".to_owned(), error };
-    summarize(&folder, &home, &mut io::stdout().lock()).map_err(to)?;
-    if !args.connect {
-        return Ok(());
+    summarize(&folder, &home, &mut io::stdout().lock()).map_err(unwritten)?;
+    let mut is_sound = true;
+    if args.connect {
+        is_sound &= connect(&home).await?;
     }
-    let probes = Registry::new(&home).probe(PATIENCE).await;
+    if args.data {
+        is_sound &= check_designs(&of_home).await?;
+    }
+    if is_sound { Ok(()) } else { Err(Failure::Told(USAGE)) }
+}
+
+fn unwritten(error: io::Error) -> Failure {
+    Failure::Output { to: "Standard output".to_owned(), error }
+}
+
+/// Tests each source. Whether all of them answer.
+async fn connect(home: &Home) -> Result<bool, Failure> {
+    let probes = Registry::new(home).probe(PATIENCE).await;
     let mut out = io::stdout().lock();
-    let mut failures = 0;
+    let mut is_sound = true;
     for (source, answer) in probes {
         match answer {
-            Ok(()) => writeln!(out, "{source}: it answers").map_err(to)?,
+            Ok(()) => writeln!(out, "{source}: it answers").map_err(unwritten)?,
             Err(error) => {
-                failures += 1;
-                writeln!(out, "{source}: error[{}]: {error}", error.code()).map_err(to)?;
+                is_sound = false;
+                writeln!(out, "{source}: error[{}]: {error}", error.code()).map_err(unwritten)?;
             }
         }
     }
-    if failures == 0 { Ok(()) } else { Err(Failure::Told(USAGE)) }
+    Ok(is_sound)
+}
+
+/// Checks each declared design, as an administrator. Whether all of them are sound.
+async fn check_designs(home: &HomeArgs) -> Result<bool, Failure> {
+    let composition = compose::open(home)?;
+    let paint = Paint::when(terminal::is_colored(io::stdout().is_terminal()));
+    let datasets = composition.registry.datasets();
+    let mut is_sound = true;
+    for dataset in datasets.iter().filter(|dataset| dataset.weights.is_some()) {
+        let id = &dataset.id;
+        let checked = composition.engine.check_design(&Principal::local(), id).await;
+        let mut out = io::stdout().lock();
+        match checked {
+            Ok(report) => {
+                let Some(report) = report.map(CheckedDesign::from) else { continue };
+                is_sound &= !report.has_errors();
+                design::describe(id, &report, "", paint, &mut out).map_err(unwritten)?;
+            }
+            Err(error) => {
+                is_sound = false;
+                let label = paint.red(&format!("error[{}]", error.code()));
+                writeln!(out, "{id}: {label}: {error}").map_err(unwritten)?;
+            }
+        }
+    }
+    Ok(is_sound)
 }
 
 fn summarize(folder: &Path, home: &Home, out: &mut impl Write) -> io::Result<()> {

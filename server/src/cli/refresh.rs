@@ -9,6 +9,7 @@ use clap::builder::NonEmptyStringValueParser;
 use reqwest::{Client, Url};
 use serde::de::DeserializeOwned;
 
+use super::design;
 use super::failure::{FAILED, Failure};
 use super::terminal::{self, Paint};
 use crate::compose::{self, HomeArgs, OpenError};
@@ -18,7 +19,7 @@ use crate::serve;
 /// See new, changed and dropped tables and columns now, in the server that runs.
 ///
 /// A server looks at its sources again by itself, after half a minute at the latest. This tells it to do so at once, and says
-/// what is otherwise than the server had last seen it. The exit code is 1 where something could not be read.
+/// what is otherwise than the server had last seen it, and how the designs of weighted datasets fare against their rows. The exit code is 1 where something could not be read.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
@@ -152,7 +153,8 @@ fn tell(dataset: &RefreshedDataset, as_json: bool) -> Result<(), Failure> {
 }
 
 fn describe(dataset: &RefreshedDataset, paint: Paint, out: &mut impl Write) -> io::Result<()> {
-    let RefreshedDataset { dataset_id, problem, tables, is_first, added, removed, changed, unreadable } = dataset;
+    let RefreshedDataset { dataset_id, problem, tables, is_first, added, removed, changed, unreadable, design } =
+        dataset;
     let id = paint.bold(dataset_id);
     if let Some(problem) = problem {
         return writeln!(out, "{id}: {}: {}", paint.red(&format!("error[{}]", problem.code)), problem.detail);
@@ -177,6 +179,9 @@ fn describe(dataset: &RefreshedDataset, paint: Paint, out: &mut impl Write) -> i
     for table in unreadable {
         let code = paint.red(&format!("error[{}]", table.problem.code));
         writeln!(out, "  {}: {code}: {}", table.table, table.problem.detail)?;
+    }
+    if let Some(checked) = design {
+        design::describe(dataset_id, checked, "  ", paint, out)?;
     }
     Ok(())
 }

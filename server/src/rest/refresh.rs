@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Rest;
+use super::design::CheckedDesign;
 use super::problem::Problem;
 
 /// What a refresh has found, by dataset.
@@ -36,6 +37,9 @@ pub(crate) struct RefreshedDataset {
     pub(crate) changed: Vec<ChangedTable>,
     /// Tables whose columns cannot be read.
     pub(crate) unreadable: Vec<UnreadableTable>,
+    /// What the declared design turned out to be, where there is one and an administrator asks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) design: Option<CheckedDesign>,
 }
 
 /// How the columns of a table differ from what the server had last seen of them.
@@ -83,7 +87,8 @@ pub(crate) struct UnreadableTable {
 
 /// Refresh every dataset that you may see.
 ///
-/// What the server remembers of their tables is dropped and read again, so that the next query sees them as they are.
+/// What the server remembers of their tables is dropped and read again, so that the next query sees them as they are. An
+/// administrator is told of declared designs as well, which are checked against the rows.
 #[utoipa::path(
     post,
     path = "/v1/datasets/refresh",
@@ -102,7 +107,8 @@ pub(super) async fn all(State(rest): State<Rest>) -> Json<RefreshedDatasets> {
 
 /// Refresh one dataset.
 ///
-/// What the server remembers of its tables is dropped and read again, so that the next query sees them as they are.
+/// What the server remembers of its tables is dropped and read again, so that the next query sees them as they are. An
+/// administrator is told of the declared design as well, which is checked against the rows.
 #[utoipa::path(
     post,
     path = "/v1/datasets/{id}/refresh",
@@ -136,6 +142,7 @@ impl RefreshedDataset {
             unreadable: unreadable
                 .map(|table| UnreadableTable { table: table.table, problem: table.error.into() })
                 .collect(),
+            design: drift.design.map(CheckedDesign::from),
         }
     }
 

@@ -249,6 +249,44 @@ fn check_says_all_problems_at_once() {
 }
 
 #[test]
+fn check_holds_declared_designs_against_their_data() {
+    let folder = folder();
+    let home = folder.path().join("home");
+    fs::create_dir_all(home.join("datasets")).unwrap();
+    let design = |weights: &str| {
+        let file = format!(
+            "dataset: {{id: panel}}\ndatabase: {{type: csv, connection: {{path: people.csv}}}}\ntables:\n  - {{name: people, \
+             path: people.csv}}\nweights: {{table: people, unit: person, weight: weight{weights}}}\n"
+        );
+        fs::write(home.join("datasets/panel.yaml"), file).unwrap();
+    };
+    let check = |args: &[&str]| weft(folder.path()).args(["check", "--home", "home"]).args(args).output().unwrap();
+    design("");
+    fs::write(home.join("people.csv"), "person,weight,month\n1,10,1\n2,12,1\n3,8,1\n").unwrap();
+    let sound = check(&["--data"]);
+    assert_ok(&sound);
+    assert!(
+        out(&sound).contains("panel.people: 3 rows, 3 units, 3 PSUs in 1 stratum, weights sum to 30"),
+        "{}",
+        out(&sound)
+    );
+    fs::write(home.join("people.csv"), "person,weight,month\n1,10,1\n2,12,1\n1,-8,2\n2,,2\n").unwrap();
+    assert_ok(&check(&[]));
+    let faulty = check(&["--data"]);
+    assert_eq!(faulty.status.code(), Some(2), "{}", err(&faulty));
+    for said in [
+        "panel.people: error[negative_weight]: 1 row has a negative weight \"weight\".",
+        "panel.people: warning[outside_design]: 1 row is outside the design: 1 without \"weight\".",
+        "  hint: ",
+    ] {
+        assert!(out(&faulty).contains(said), "{said}\n{}", out(&faulty));
+    }
+    design(", period: month, strata: regon");
+    let missing = out(&check(&["--data"]));
+    assert!(missing.contains("error[column_missing]: weights.strata: the table has no column \"regon\"."), "{missing}");
+}
+
+#[test]
 fn datasets_are_listed_and_described() {
     let folder = folder();
     let datasets = |args: &[&str]| {

@@ -183,6 +183,22 @@ async fn the_command_finds_the_server_of_the_home() {
     assert!(code == 2 && text.contains("No server answers at"), "{text}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refresh_tells_how_a_design_fares() {
+    let home = home();
+    write(home.path(), "datasets/one.yaml", &format!("{}weights: {{unit: id, weight: fax}}\n", dataset("one")));
+    write(home.path(), "one/t.csv", "id,fax\n1,10\n2,-4\n");
+    let running = serve(home.path().to_owned(), None).await;
+    let answer = post(&running, "/v1/datasets/one/refresh").await;
+    let design = &answer["design"];
+    assert_eq!((&design["tables"][0]["rows"], &design["findings"][0]["code"]), (&json!(2), &json!("negative_weight")));
+    let url = format!("http://{}", running.http);
+    let (code, text) =
+        said(&tokio::task::block_in_place(|| weft(&["datasets", "refresh", "--url", &url]).output().unwrap()));
+    assert!(code == 0 && text.contains("\n  one.t: error[negative_weight]: 1 row has a negative weight"), "{text}");
+    running.stop().await;
+}
+
 /// The binary over a home; what it logs goes to the file `log`. It ends with the value.
 #[cfg(unix)]
 struct Served(std::process::Child);

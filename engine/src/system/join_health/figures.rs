@@ -5,7 +5,7 @@ use arrow::datatypes::Float64Type;
 
 use super::pairs::{Comparison, Pair};
 use super::sample::{Sample, bucket};
-use super::sides::quoted_name;
+use crate::names::quoted;
 use crate::system::Asked;
 use crate::{Error, Query};
 
@@ -114,7 +114,7 @@ fn sql(pair: &Pair, sample: Sample) -> String {
 
 /// Keys of one table with their rows.
 fn side(table: &str, column: &str, comparison: Comparison, sample: Sample) -> String {
-    let column = quoted_name(column);
+    let column = quoted(column);
     let (key, text) = match comparison {
         Comparison::Plain => ("k", "CAST(k AS VARCHAR)"),
         Comparison::Fraction => ("CAST(k AS DOUBLE)", "CAST(CAST(k AS DOUBLE) AS VARCHAR)"),

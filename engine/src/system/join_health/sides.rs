@@ -8,7 +8,7 @@ use datafusion::common::utils::quote_identifier;
 use tokio::sync::OnceCell;
 
 use super::figures;
-use crate::names::nearest;
+use crate::names::{self, nearest};
 use crate::path::{CATALOG, listed_name, visible_dataset};
 use crate::system::Asked;
 use crate::{Code, Dataset, Error, Query, TableEntry, system};
@@ -136,10 +136,5 @@ fn of_table(sql: &str) -> Query {
 
 fn quoted(name: &TableReference) -> String {
     let parts: Vec<&str> = [name.catalog(), name.schema(), Some(name.table())].into_iter().flatten().collect();
-    parts.iter().map(|part| quoted_name(part)).collect::<Vec<_>>().join(".")
-}
-
-/// A name in SQL, exactly as it is.
-pub(super) fn quoted_name(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
+    parts.iter().map(|part| names::quoted(part)).collect::<Vec<_>>().join(".")
 }
