@@ -73,7 +73,7 @@ pub struct Weights {
     pub unit: Option<String>,
     /// The column that holds the weight.
     pub weight: String,
-    /// The column that tells the period a weight is for.
+    /// The column that tells the period a weight is for: the table has a row for each unit and period.
     pub period: Option<String>,
     /// Columns of the strata.
     pub strata: Vec<String>,

@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::io;
 
 use arrow::error::ArrowError;
 use datafusion::common::{DataFusionError, SchemaError};
@@ -166,7 +167,24 @@ fn find_own(error: &(dyn StdError + 'static)) -> Option<Error> {
     None
 }
 
+/// Whether what is behind an error is a disk without space.
+fn is_disk_full(error: &(dyn StdError + 'static)) -> bool {
+    let mut at = Some(error);
+    while let Some(here) = at {
+        if here.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::StorageFull) {
+            return true;
+        }
+        at = here.source();
+    }
+    false
+}
+
 fn classify(error: DataFusionError) -> Error {
+    if is_disk_full(&error) {
+        return Error::new(Code::OutOfMemory, "The disk that takes what does not fit in memory is full.")
+            .hint("Aggregate or filter more, raise limits.query_memory in weft.yaml, or let data_dir be on a larger disk.")
+            .cause(error);
+    }
     match error.find_root() {
         DataFusionError::SQL(parser, _) => {
             let text = parser.to_string();

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use datafusion::common::Result;
+use datafusion::common::config::SpillCompression;
 use datafusion::execution::context::QueryPlanner;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::GreedyMemoryPool;
@@ -142,6 +143,8 @@ fn config() -> SessionConfig {
     options.sql_parser.parse_float_as_decimal = true;
     // It takes rewritten conditions of FILTER, which may be NULL as far as their type goes, for a bug.
     options.execution.skip_physical_aggregate_schema_check = true;
+    // What goes to disk is much the same from row to row.
+    options.execution.spill_compression = SpillCompression::Lz4Frame;
     // It panics on NaN.
     options.optimizer.enable_topk_aggregation = false;
     options.execution.time_zone = Some("UTC".to_owned());

@@ -14,6 +14,7 @@ mod one_group;
 mod options;
 mod part;
 mod people;
+mod period;
 mod positions;
 mod replicated;
 mod report;

@@ -68,7 +68,7 @@ impl Context<'_> {
     fn aggregate(&self, aggregate: &Aggregate) -> Result<Option<LogicalPlan>> {
         let mut input = Arc::clone(&aggregate.input);
         let keys = aggregate.schema.fields().len() - aggregate.aggr_expr.len();
-        let keeps_units = self.samples.is_empty() || self.samples.keeps_units(aggregate);
+        let keeps_units = self.samples.is_empty() || self.samples.keeps_units(&aggregate.input, &aggregate.group_expr);
         let mut calls = Vec::with_capacity(aggregate.aggr_expr.len());
         let mut is_weighed = false;
         for (at, expression) in aggregate.aggr_expr.iter().enumerate() {
@@ -80,7 +80,8 @@ impl Context<'_> {
                 filter: call.params.filter.as_deref(),
                 order_by: &call.params.order_by,
             });
-            let weighed = plain.map(|plain| self.weighed(&plain, &aggregate.input)).transpose()?.flatten();
+            let weighed = plain.map(|plain| self.weighed(&plain, &aggregate.input, &aggregate.group_expr));
+            let weighed = weighed.transpose()?.flatten();
             let Some(Weighed { form, written, metadata }) = weighed else {
                 if let Some(values) = call.and_then(survey::values_by_declared_weight) {
                     let name = call.map(|call| call.func.name()).unwrap_or_default();
@@ -124,7 +125,7 @@ impl Context<'_> {
             let weighed = match call.map(|call| (call, &call.fun)) {
                 Some((call, WindowFunctionDefinition::AggregateUDF(function)))
                     if is_plain(function.name())
-                        && !call.params.partition_by.iter().any(|key| self.samples.is_unit(&window.input, key)) =>
+                        && !self.samples.keeps_units(&window.input, &call.params.partition_by) =>
                 {
                     let plain = Plain {
                         name: function.name(),
@@ -133,7 +134,7 @@ impl Context<'_> {
                         filter: call.params.filter.as_deref(),
                         order_by: &[],
                     };
-                    self.weighed(&plain, &window.input)?.map(|weighed| (call, weighed))
+                    self.weighed(&plain, &window.input, &call.params.partition_by)?.map(|weighed| (call, weighed))
                 }
                 _ => None,
             };
@@ -160,12 +161,16 @@ impl Context<'_> {
     }
 
     /// The weighted form of a call over `rows`. None where the rows are not of a sample, or weights don't change what it says.
-    fn weighed(&self, plain: &Plain<'_>, rows: &LogicalPlan) -> Result<Option<Weighed>, Error> {
+    fn weighed(&self, plain: &Plain<'_>, rows: &LogicalPlan, keys: &[Expr]) -> Result<Option<Weighed>, Error> {
         let written = plain.written();
+        // sum(x * weight) is weighed by hand.
+        if plain.args.iter().any(|argument| self.samples.is_of_weights(rows, argument)) {
+            return Ok(None);
+        }
         let Some(Weighing { dataset, weights, weight }) = self.samples.weighing(&written, rows)? else {
             return Ok(None);
         };
-        let Some(form) = plain.weighted(&weight, |column| self.samples.is_unit(rows, column))? else {
+        let Some(form) = plain.weighted(&weight, |unit| self.samples.is_of_units(rows, unit))? else {
             return Ok(None);
         };
         let by = match &weights.table {
@@ -174,6 +179,9 @@ impl Context<'_> {
         };
         let can_be_plain = weights.mode != WeightsMode::Required;
         self.notices.weighed(&written, &by, can_be_plain);
+        if let Some(period) = self.samples.pooled_period(rows, keys) {
+            self.notices.pool(period);
+        }
         let metadata =
             FieldMetadata::from([(METADATA.to_owned(), by)].into_iter().collect::<std::collections::BTreeMap<_, _>>());
         Ok(Some(Weighed { form, written, metadata }))
@@ -187,11 +195,17 @@ impl Context<'_> {
         values: &[Expr],
         call: &str,
     ) -> Result<Arc<LogicalPlan>> {
-        let ways = Sides::of(rows, self.reads).once(values).map_err(|multiplied| refusal(call, &multiplied))?;
-        if ways.iter().all(Vec::is_empty) {
-            return Ok(input);
+        let mut input = input;
+        let mut parts = vec![(rows, values.to_vec())];
+        while let Some((rows, values)) = parts.pop() {
+            let sides = Sides::of(rows, self.reads);
+            let ways = sides.once(&values).map_err(|multiplied| refusal(call, &multiplied))?;
+            if !ways.iter().all(Vec::is_empty) {
+                input = Arc::new(once::guarded(Arc::unwrap_or_clone(input), ways, call)?);
+            }
+            parts.extend(sides.below(&values));
         }
-        Ok(Arc::new(once::guarded(Arc::unwrap_or_clone(input), ways, call)?))
+        Ok(input)
     }
 }
 

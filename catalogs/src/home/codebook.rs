@@ -40,8 +40,8 @@ pub(super) fn codebook(reader: &mut Reader<'_>, file: &str, typed: &DatasetFile)
     let mut declared = BTreeSet::new();
     for (name, key, section) in sections(reader, file, typed, &tables) {
         if !declared.insert(name.clone()) {
-            let fault = Fault::Duplicate { id: format!("{}.{}", name.0, name.1), other: "this file".to_owned() };
-            reader.problems.add(file, key, fault);
+            let text = format!("this file has a section on column \"{}\" of table \"{}\" already", name.1, name.0);
+            reader.problems.add(file, key, Fault::Rejected(text));
             continue;
         }
         let known = said.remove(&name).map(|said| said.coding).unwrap_or_default();

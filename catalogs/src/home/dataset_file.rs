@@ -153,7 +153,7 @@ pub(crate) struct WeightsSection {
     pub(crate) unit: Option<String>,
     /// The column that holds the weight: how many people the person stands for.
     pub(crate) weight: String,
-    /// The column that tells the period a weight is for.
+    /// The column that tells the period a weight is for: the table has a row for each unit and period.
     pub(crate) period: Option<String>,
     /// The column or columns of the strata.
     #[serde(default)]

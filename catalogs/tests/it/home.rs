@@ -454,7 +454,23 @@ fn mistakes_in_a_codebook_are_found_at_once() {
              columns:\n  class: {merge: {A: [A1, A1], B: [A1], C: []}, missing: [9, 9, A1], order: [A1, 9, A, A]}\n  \
              persons.age: {question: x}\n",
         );
-    insta::assert_snapshot!(problems(&folder), @"");
+    insta::assert_snapshot!(problems(&folder), @r#"
+    datasets/one.yaml: columns.people.class.label: unknown key (did you mean "labels"?)
+    codes.csv: line 4: the value "A" has a row above
+    codes.csv: line 5: this row names no column
+    datasets/three.yaml: columns.class.merge.A: "A1" stands here twice
+    datasets/three.yaml: columns.class.merge.B: code "A1" is merged into "A" too: keep one
+    datasets/three.yaml: columns.class.merge.C: no code becomes this category: name at least one
+    datasets/three.yaml: columns.class.missing: "9" stands here twice
+    datasets/three.yaml: columns.class.missing: code "A1" is merged into "B" too: keep one
+    datasets/three.yaml: columns.class.order: "A" stands here twice
+    datasets/three.yaml: columns.class.order: no row has "A1", which is merged into "B": write "B"
+    datasets/three.yaml: columns.class.order: no row has "9", which stands for no answer: leave it out
+    datasets/three.yaml: columns.persons.age: there is no table "persons"
+    nowhere.csv: the file cannot be read: entity not found
+    datasets/two.yaml: columns.class: this does not say of which table: write table.class
+    datasets/two.yaml: tables[0].columns.class: this file has a section on column "class" of table "people" already
+    "#);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The kind `postgres` against a real server: types, pushdown, failures, cancelling, pools.
 
+mod codes;
 mod column_types;
 mod drift;
 mod failures;

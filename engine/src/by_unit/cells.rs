@@ -6,7 +6,7 @@ use datafusion::common::hash_utils::RandomState;
 use datafusion::common::{Result, resources_datafusion_err};
 
 /// A table of so many slots is no burden, however few of them are used.
-const SMALL: usize = 1 << 20;
+const SMALL: usize = 1 << 19;
 /// Slots that a table may have for each pair, before a map takes less memory.
 const MOST_PER_PAIR: usize = 8;
 /// Slots for each pair at which a map gives way to a table again.

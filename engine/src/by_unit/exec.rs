@@ -8,6 +8,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{DataFusionError, Result, internal_err};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
+use datafusion::execution::spill_file::SpillFile;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_expr_common::utils::evaluate_expressions_to_arrays;
@@ -27,12 +28,15 @@ use super::UNIT;
 use super::spill::Spill;
 use super::table::{Known, Layout, Table};
 
+/// What a call takes, and which rows it takes it of.
+type Arguments = (Vec<Arc<dyn PhysicalExpr>>, Option<Arc<dyn PhysicalExpr>>);
+
 /// An aggregate in one step, over rows that are spread by unit.
 #[derive(Debug, Clone)]
 pub(super) struct ByUnitExec {
     input: Arc<dyn ExecutionPlan>,
     keys: Vec<Arc<dyn PhysicalExpr>>,
-    arguments: Vec<(Vec<Arc<dyn PhysicalExpr>>, Option<Arc<dyn PhysicalExpr>>)>,
+    arguments: Vec<Arguments>,
     layout: Layout,
     schema: SchemaRef,
     properties: Arc<PlanProperties>,
@@ -151,10 +155,12 @@ impl ExecutionPlan for ByUnitExec {
             spill,
             batch_rows: context.session_config().batch_size(),
         };
-        let made = stream::once(work.read(rows)).try_flatten();
-        Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), made)))
+        Ok(Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), work.groups(rows))))
     }
 }
+
+/// So often are units spread over files anew. Each time the parts are 64 times smaller.
+const MOST_DEPTH: u64 = 4;
 
 /// One partition at work.
 struct Work {
@@ -167,50 +173,69 @@ struct Work {
 
 type Rows = BoxStream<'static, Result<RecordBatch>>;
 
+/// What remains to be read: rows, or states that went to disk.
+enum Left {
+    Rows(SendableRecordBatchStream),
+    States { file: Arc<dyn SpillFile>, depth: u64 },
+}
+
+/// What came of it: the groups, or more files than before.
+enum Read {
+    Groups(Vec<Result<RecordBatch>>),
+    Spilled(Vec<Left>),
+}
+
 impl Work {
-    /// Reads all rows; what comes back are the groups.
-    async fn read(self, mut rows: SendableRecordBatchStream) -> Result<Rows> {
+    /// The groups of all rows. Each file holds all there is of its units, so it is read like rows; what is too large is spread again.
+    fn groups(self, rows: SendableRecordBatchStream) -> Rows {
+        let made = stream::try_unfold((self, vec![Left::Rows(rows)]), async |(work, mut left)| {
+            let Some(next) = left.pop() else { return Ok(None) };
+            match work.read(next).await? {
+                Read::Groups(groups) => Ok::<_, DataFusionError>(Some((stream::iter(groups), (work, left)))),
+                Read::Spilled(files) => {
+                    left.extend(files);
+                    Ok(Some((stream::iter(Vec::new()), (work, left))))
+                }
+            }
+        });
+        made.try_flatten().boxed()
+    }
+
+    async fn read(&self, left: Left) -> Result<Read> {
+        let (mut batches, depth, is_states) = match left {
+            Left::Rows(rows) => (rows, 0, false),
+            Left::States { file, depth } => (self.spill.read_spill_as_stream(file, None)?, depth, true),
+        };
+        self.memory.free();
         let mut table = Table::new(&self.step.layout)?;
         let mut spill: Option<Spill> = None;
-        while let Some(batch) = rows.try_next().await? {
+        while let Some(batch) = batches.try_next().await? {
             let _timer = self.metrics.elapsed_compute().timer();
-            self.add(&mut table, &batch)?;
-            if self.reserve(&table).is_err() {
+            if is_states {
+                table.merge(batch.columns())?;
+            } else {
+                self.add(&mut table, &batch)?;
+            }
+            if let Err(error) = self.memory.try_resize(table.size()) {
+                if depth == MOST_DEPTH {
+                    return Err(error);
+                }
                 let spill = match &mut spill {
                     Some(spill) => spill,
-                    none => none.insert(Spill::create(&self.spill)?),
+                    none => none.insert(Spill::create(&self.spill, depth)?),
                 };
                 spill.write(std::mem::replace(&mut table, Table::new(&self.step.layout)?))?;
                 self.memory.free();
             }
         }
-        drop(rows);
-        let Some(mut spill) = spill else {
-            let groups = self.groups(table.take_values()?)?;
-            // The memory is held until the last group is gone.
-            return Ok(stream::iter(groups).inspect(move |_| _ = self.memory.size()).boxed());
-        };
+        drop(batches);
+        let Some(mut spill) = spill else { return Ok(Read::Groups(self.batches(table.take_values()?)?)) };
         if !table.is_empty() {
             spill.write(table)?;
         }
         self.memory.free();
-        let files = stream::iter(spill.finish()?.into_iter().map(Ok::<_, DataFusionError>));
-        let work = Arc::new(self);
-        let parts = files.and_then(move |file| {
-            let work = Arc::clone(&work);
-            async move {
-                let mut table = Table::new(&work.step.layout)?;
-                let mut states = work.spill.read_spill_as_stream(file, None)?;
-                while let Some(batch) = states.try_next().await? {
-                    let _timer = work.metrics.elapsed_compute().timer();
-                    table.merge(batch.columns())?;
-                    work.reserve(&table)?;
-                }
-                let groups = work.groups(table.take_values()?)?;
-                Ok(stream::iter(groups))
-            }
-        });
-        Ok(parts.try_flatten().boxed())
+        let states = |file| Left::States { file, depth: depth + 1 };
+        Ok(Read::Spilled(spill.finish()?.into_iter().map(states).collect()))
     }
 
     fn add(&self, table: &mut Table, batch: &RecordBatch) -> Result<()> {
@@ -226,13 +251,8 @@ impl Work {
         table.add(&keys, &arguments.collect::<Result<Vec<_>>>()?)
     }
 
-    /// What a table takes, and as much again for what is made of it.
-    fn reserve(&self, table: &Table) -> Result<()> {
-        self.memory.try_resize(2 * table.size())
-    }
-
     /// The groups in batches.
-    fn groups(&self, known: Known) -> Result<Vec<Result<RecordBatch>>> {
+    fn batches(&self, known: Known) -> Result<Vec<Result<RecordBatch>>> {
         let all = RecordBatch::try_new(Arc::clone(&self.step.schema), known.columns)?;
         self.metrics.record_output(all.num_rows());
         let starts = (0..all.num_rows()).step_by(self.batch_rows.max(1));

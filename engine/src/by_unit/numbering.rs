@@ -163,6 +163,8 @@ fn is_listed(data_type: &DataType) -> bool {
 pub(super) struct Listed {
     field: FieldRef,
     lowest: i64,
+    /// The highest value so far: the list goes on beyond it.
+    highest: i64,
     /// The number plus 1 of each value from the lowest on; 0 is of one that has not come yet.
     places: Vec<u32>,
     values: Vec<Option<i64>>,
@@ -171,7 +173,7 @@ pub(super) struct Listed {
 
 impl Listed {
     fn new(field: &FieldRef) -> Self {
-        Self { field: Arc::clone(field), lowest: 0, places: Vec::new(), values: Vec::new(), null: None }
+        Self { field: Arc::clone(field), lowest: 0, highest: 0, places: Vec::new(), values: Vec::new(), null: None }
     }
 
     fn size(&self) -> usize {
@@ -241,15 +243,15 @@ impl Listed {
 
     /// Makes place for values between these.
     fn fit(&mut self, least: i64, most: i64, rows: usize) -> Option<()> {
-        let end = self.lowest.checked_add(i64::try_from(self.places.len()).ok()?)?;
-        if !self.places.is_empty() && least >= self.lowest && most < end {
-            return Some(());
-        }
         let (lowest, highest) = match self.places.is_empty() {
             true => (least, most),
-            false => (least.min(self.lowest), most.max(end - 1)),
+            false => (least.min(self.lowest), most.max(self.highest)),
         };
         let wanted = usize::try_from(highest.checked_sub(lowest)?).ok()?.checked_add(1)?;
+        if lowest == self.lowest && wanted <= self.places.len() {
+            self.highest = highest;
+            return Some(());
+        }
         if wanted > SMALL.max(MOST_PER_VALUE * (self.values.len() + rows)) {
             return None;
         }
@@ -260,7 +262,7 @@ impl Listed {
         for (place, number) in old.into_iter().enumerate().filter(|(_, number)| *number > 0) {
             *places.get_mut(kept + place)? = number;
         }
-        (self.lowest, self.places) = (lowest, places);
+        (self.lowest, self.highest, self.places) = (lowest, highest, places);
         Some(())
     }
 }

@@ -22,11 +22,13 @@ type Append = Box<dyn FnMut(Option<RecordBatch>) -> Result<Option<Arc<dyn SpillF
 /// The files, as long as they are written.
 pub(super) struct Spill {
     schema: SchemaRef,
+    /// How often the units have been spread before: each time by another hash.
+    depth: u64,
     files: Vec<Append>,
 }
 
 impl Spill {
-    pub(super) fn create(manager: &SpillManager) -> Result<Self> {
+    pub(super) fn create(manager: &SpillManager, depth: u64) -> Result<Self> {
         let file = |_| {
             let mut file = manager.create_in_progress_file("ByUnitExec")?;
             let append = move |batch: Option<RecordBatch>| match batch {
@@ -35,12 +37,12 @@ impl Spill {
             };
             Ok(Box::new(append) as Append)
         };
-        Ok(Self { schema: Arc::clone(manager.schema()), files: (0..FILES).map(file).collect::<Result<_>>()? })
+        Ok(Self { schema: Arc::clone(manager.schema()), depth, files: (0..FILES).map(file).collect::<Result<_>>()? })
     }
 
     /// Writes what a table knows.
     pub(super) fn write(&mut self, table: Table) -> Result<()> {
-        let known = table.take_states(FILES)?;
+        let known = table.take_states(FILES, self.depth)?;
         let mut rows: Vec<Vec<u32>> = vec![Vec::new(); FILES];
         for (row, part) in (0..).zip(&known.parts) {
             rows[*part].push(row);

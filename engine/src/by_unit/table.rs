@@ -61,9 +61,10 @@ impl Table {
         self.cells.len() == 0
     }
 
+    /// What it takes, and what its sums take again when they become columns.
     pub(super) fn size(&self) -> usize {
         let sums: usize = self.sums.iter().map(|sums| sums.size()).sum();
-        self.cells.size() + sums
+        self.cells.size() + 2 * sums
     }
 
     /// Adds rows: their keys, and for each call its arguments and filter.
@@ -97,24 +98,24 @@ impl Table {
 
     /// The values of all groups.
     pub(super) fn take_values(self) -> Result<Known> {
-        self.take(0, |sums| Ok(vec![sums.evaluate(EmitTo::All)?]))
+        self.take(None, |sums| Ok(vec![sums.evaluate(EmitTo::All)?]))
     }
 
-    /// The states of all groups, each with the one of `parts` that its unit belongs to.
-    pub(super) fn take_states(self, parts: usize) -> Result<Known> {
-        self.take(parts, |sums| sums.state(EmitTo::All))
+    /// The states of all groups, each with the one of `parts` that its unit belongs to by the hash of `seed`.
+    pub(super) fn take_states(self, parts: usize, seed: u64) -> Result<Known> {
+        self.take(Some((parts, seed)), |sums| sums.state(EmitTo::All))
     }
 
     fn take(
         mut self,
-        parts: usize,
+        parts: Option<(usize, u64)>,
         of: impl Fn(&mut Box<dyn GroupsAccumulator>) -> Result<Vec<ArrayRef>>,
     ) -> Result<Known> {
         let ((units, of_units), (groups, of_groups)) = self.cells.take()?;
         let parts = match parts {
-            0 => Vec::new(),
-            parts => {
-                let by_unit = parts_of(&units, parts)?;
+            None => Vec::new(),
+            Some((parts, seed)) => {
+                let by_unit = parts_of(&units, parts, seed)?;
                 let of = |unit: &u32| by_unit.get(*unit as usize).copied().unwrap_or_default();
                 of_units.values().iter().map(of).collect()
             }
@@ -134,9 +135,9 @@ impl Table {
 }
 
 /// The part of each unit.
-fn parts_of(units: &[ArrayRef], parts: usize) -> Result<Vec<usize>> {
+fn parts_of(units: &[ArrayRef], parts: usize, seed: u64) -> Result<Vec<usize>> {
     // Another seed than that by which rows came to this partition, else they would all be of few parts.
-    let state = RandomState::with_seed(0x5765_6674);
+    let state = RandomState::with_seed(0x5765_6674 + seed);
     let mut hashes = vec![0; units.first().map_or(1, |unit| unit.len())];
     create_hashes(units, &state, &mut hashes)?;
     // By the high bits: the low ones choose the place in a hash table.

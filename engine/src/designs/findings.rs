@@ -4,258 +4,282 @@ use super::columns::Columns;
 use super::measure::Measured;
 use super::{Finding, Severity};
 use crate::Weights;
+use crate::names::listing;
+
+/// A finding that a figure makes where it is not 0.
+struct Kind {
+    severity: Severity,
+    code: &'static str,
+    /// The figure, and what it counts.
+    figure: &'static str,
+    counted: &'static str,
+    /// Which designs it is a finding of.
+    of: fn(&Weights) -> bool,
+    /// What they are or have. `{weight}` and its like stand for the columns of the design.
+    text: &'static str,
+    hint: Option<&'static str>,
+}
+
+const FPC_HINT: Option<&str> =
+    Some("It is the number of PSUs in the population's stratum, or the fraction of them in the sample, up to 1.");
+
+/// Every finding that one figure makes; the worst first.
+const KINDS: &[Kind] = &[
+    Kind {
+        severity: Severity::Error,
+        code: "negative_weight",
+        figure: "negative",
+        counted: "row",
+        of: |_| true,
+        text: "have a negative weight {weight}.",
+        hint: Some("No sample has one: estimates of such rows are refused."),
+    },
+    Kind {
+        severity: Severity::Error,
+        code: "undefined_weight",
+        figure: "nan",
+        counted: "row",
+        of: |_| true,
+        text: "have an undefined weight {weight}: NaN.",
+        hint: Some("Write NULL for a row outside the sample: estimates of such rows are refused."),
+    },
+    Kind {
+        severity: Severity::Error,
+        code: "infinite_weight",
+        figure: "infinite",
+        counted: "row",
+        of: |_| true,
+        text: "have an infinite weight {weight}.",
+        hint: Some("Estimates of such rows are refused."),
+    },
+    Kind {
+        severity: Severity::Error,
+        code: "several_weights",
+        figure: "differing",
+        counted: "unit",
+        of: |weights| weights.period.is_none(),
+        text: "by {unit} have two weights or more.",
+        hint: Some("If weights are by week or month, name that column: weights: {period: column}."),
+    },
+    Kind {
+        severity: Severity::Error,
+        code: "several_weights",
+        figure: "differing",
+        counted: "unit",
+        of: |weights| weights.period.is_some(),
+        text: "by {unit} have two weights or more in one {period}.",
+        hint: None,
+    },
+    Kind {
+        severity: Severity::Error,
+        code: "repeated_unit",
+        figure: "repeated",
+        counted: "unit",
+        of: |weights| weights.table.is_some() && weights.period.is_none(),
+        text: "by {unit} have several rows, so a join with the table counts others twice.",
+        hint: Some(
+            "Keep one row of each; or, if they are of weeks or months, name that column: weights: {period: column}.",
+        ),
+    },
+    Kind {
+        severity: Severity::Error,
+        code: "repeated_unit",
+        figure: "repeated",
+        counted: "unit",
+        of: |weights| weights.table.is_some() && weights.period.is_some(),
+        text: "by {unit} have several rows in one {period}, so a join with the table counts others twice.",
+        hint: Some("Keep one row of each in a period."),
+    },
+    Kind {
+        severity: Severity::Error,
+        code: "no_fpc",
+        figure: "no_fpc",
+        counted: "stratum",
+        of: |_| true,
+        text: "have no fpc {fpc}.",
+        hint: FPC_HINT,
+    },
+    Kind {
+        severity: Severity::Error,
+        code: "varying_fpc",
+        figure: "varying_fpc",
+        counted: "stratum",
+        of: |_| true,
+        text: "have several values of the fpc {fpc}.",
+        hint: Some("It must be the same in all rows of a stratum."),
+    },
+    Kind {
+        severity: Severity::Error,
+        code: "fpc_not_positive",
+        figure: "bad_fpc",
+        counted: "stratum",
+        of: |_| true,
+        text: "have an fpc {fpc} that is not positive.",
+        hint: FPC_HINT,
+    },
+    Kind {
+        severity: Severity::Error,
+        code: "fpc_below_psus",
+        figure: "small_fpc",
+        counted: "stratum",
+        of: |_| true,
+        text: "have an fpc {fpc} below the number of PSUs.",
+        hint: FPC_HINT,
+    },
+    Kind {
+        severity: Severity::Warning,
+        code: "unit_in_several_psus",
+        figure: "moving",
+        counted: "unit",
+        of: |_| true,
+        text: "by {unit} are in several PSUs by {psu}.",
+        hint: Some("n_people and svy_count(DISTINCT ..) count such a unit once in each of them."),
+    },
+    Kind {
+        severity: Severity::Warning,
+        code: "unit_in_several_strata",
+        figure: "crossing",
+        counted: "unit",
+        of: |weights| weights.psu.is_none(),
+        text: "by {unit} are in several strata.",
+        hint: Some("A unit is drawn in one stratum: each of its rows has the same."),
+    },
+    Kind {
+        severity: Severity::Warning,
+        code: "no_unit",
+        figure: "no_unit",
+        counted: "row",
+        of: |weights| weights.psu.is_some(),
+        text: "have no {unit}.",
+        hint: Some("They are in estimates, and in no count of people."),
+    },
+    Kind {
+        severity: Severity::Warning,
+        code: "no_period",
+        figure: "no_period",
+        counted: "row",
+        of: |_| true,
+        text: "have no {period}, and are of none.",
+        hint: None,
+    },
+    Kind {
+        severity: Severity::Note,
+        code: "zero_weight",
+        figure: "zero",
+        counted: "row",
+        of: |_| true,
+        text: "have the weight 0: no estimate counts them, and their PSUs are of the design.",
+        hint: None,
+    },
+    Kind {
+        severity: Severity::Note,
+        code: "cluster_in_several_strata",
+        figure: "crossing",
+        counted: "cluster",
+        of: |weights| weights.psu.is_some(),
+        text: "by {psu} are in several strata, and separate PSUs there.",
+        hint: Some("That is right where numbers begin anew in each stratum."),
+    },
+    Kind {
+        severity: Severity::Note,
+        code: "single_psu",
+        figure: "lonely",
+        counted: "stratum",
+        of: |_| true,
+        text: "have a single PSU, which shows no variance.",
+        hint: Some("Estimates over them must say lonely => 'remove', 'certainty', 'average' or 'adjust'."),
+    },
+];
 
 /// What there is to say of a design in a table.
 pub(super) fn of(weights: &Weights, columns: &Columns, measured: &Measured) -> Vec<Finding> {
-    let told = Told { weights, columns, measured };
-    let kinds = [told.of_rows(), told.of_units(), told.of_strata(), told.of_replicates()];
-    kinds.into_iter().flatten().collect()
+    let nothing = nothing_to_weigh(weights, measured);
+    let is_zero = nothing.is_some();
+    let kinds = KINDS.iter().filter(|kind| (kind.of)(weights) && !(is_zero && kind.figure == "zero"));
+    let kinds = kinds.filter_map(|kind| kind.finding(weights, measured.count(kind.figure)));
+    nothing.into_iter().chain(outside(weights, measured)).chain(kinds).chain(of_replicates(columns, measured)).collect()
 }
 
-struct Told<'a> {
-    weights: &'a Weights,
-    columns: &'a Columns,
-    measured: &'a Measured,
-}
-
-/// `1 row`, `2 rows`.
-fn counted(count: u64, what: &str) -> String {
-    match (count, what) {
-        (1, _) => format!("1 {what}"),
-        (_, "stratum") => format!("{count} strata"),
-        _ => format!("{count} {what}s"),
+impl Kind {
+    fn finding(&self, weights: &Weights, count: u64) -> Option<Finding> {
+        let columns = [
+            ("{weight}", Some(&weights.weight)),
+            ("{unit}", weights.unit.as_ref()),
+            ("{period}", weights.period.as_ref()),
+            ("{psu}", weights.psu.as_ref()),
+            ("{fpc}", weights.fpc.as_ref()),
+        ];
+        let named = |text: String, (place, column): &(&str, Option<&String>)| match column {
+            Some(column) => text.replace(place, &format!("\"{column}\"")),
+            None => text,
+        };
+        let text = columns.iter().fold(self.text.to_owned(), named);
+        counted(count, self.counted, &text, |message| {
+            let finding = Finding::new(self.severity, self.code, message);
+            Finding { hint: self.hint.map(str::to_owned), ..finding }
+        })
     }
 }
 
-/// A finding about `count` things; none where there are none.
-fn some(count: u64, make: impl FnOnce(String) -> Finding, what: &str) -> Option<Finding> {
-    (count > 0).then(|| Finding { count: Some(count), ..make(counted(count, what)) })
+/// A finding about so many things, of which `text` is said in the plural; none where there are none.
+fn counted(count: u64, what: &str, text: &str, make: impl FnOnce(String) -> Finding) -> Option<Finding> {
+    let message = match (count, what) {
+        (0, _) => return None,
+        (1, _) => format!("1 {what} {}", text.replacen("have ", "has ", 1).replacen("are ", "is ", 1)),
+        (_, "stratum") => format!("{count} strata {text}"),
+        _ => format!("{count} {what}s {text}"),
+    };
+    Some(Finding { count: Some(count), ..make(message) })
 }
 
-fn has(count: u64) -> &'static str {
-    if count == 1 { "has" } else { "have" }
-}
-
-fn is(count: u64) -> &'static str {
-    if count == 1 { "is" } else { "are" }
-}
-
-impl Told<'_> {
-    fn of_rows(&self) -> Vec<Finding> {
-        let (weight, measured) = (&self.weights.weight, self.measured);
-        let count = |name: &str| measured.count(name);
-        let bad = |name: &str, code: &'static str, what: &str, hint: &str| {
-            let rows = count(name);
-            let text = |rows_of: String| format!("{rows_of} {} {what} \"{weight}\".", has(rows));
-            some(rows, |rows| Finding::new(Severity::Error, code, text(rows)).hint(hint), "row")
-        };
-        let lacking: Vec<String> = [
-            (weight.clone(), "no_weight"),
-            (self.weights.strata.join("\" or \""), "no_stratum"),
-            (self.weights.psu.as_ref().or(self.weights.unit.as_ref()).cloned().unwrap_or_default(), "no_psu"),
-        ]
-        .into_iter()
-        .filter(|(_, figure)| count(figure) > 0)
-        .map(|(columns, figure)| format!("{} without \"{columns}\"", count(figure)))
-        .collect();
-        let outside = some(
-            count("outside"),
-            |rows| {
-                let message = format!("{rows} {} outside the design: {}.", is(count("outside")), lacking.join(", "));
-                Finding::new(Severity::Warning, "outside_design", message)
-                    .hint("No estimate counts them. Fill the columns, or leave the rows out of the table.")
-            },
-            "row",
-        );
-        let is_empty = count("rows") == 0;
-        let empty = is_empty.then(|| {
-            Finding::new(Severity::Warning, "no_rows", "The table has no rows, so there is nothing to estimate.")
-        });
-        let all_zero = (!is_empty && count("positive") == 0).then(|| {
-            let message = format!("No row has a weight \"{weight}\" above 0, so there is nothing to estimate.");
+/// A table without a weight.
+fn nothing_to_weigh(weights: &Weights, measured: &Measured) -> Option<Finding> {
+    if measured.count("positive") > 0 {
+        return None;
+    }
+    Some(match measured.count("rows") {
+        0 => Finding::new(Severity::Warning, "no_rows", "The table has no rows, so there is nothing to estimate."),
+        _ => {
+            let message = format!("No row has a weight \"{}\" above 0: there is nothing to estimate.", weights.weight);
             Finding::new(Severity::Error, "all_weights_zero", message)
                 .hint("A weight is how many people a row stands for.")
-        });
-        let zero = some(
-            count("zero").min(if all_zero.is_some() { 0 } else { u64::MAX }),
-            |rows| {
-                let message = format!(
-                    "{rows} {} the weight 0: no estimate counts them, and their PSUs are of the design.",
-                    has(count("zero"))
-                );
-                Finding::new(Severity::Note, "zero_weight", message)
-            },
-            "row",
-        );
-        let unknown = |name: &str, code: &'static str, column: Option<&String>, hint: &str| {
-            let column = column.cloned().unwrap_or_default();
-            let text = |rows_of: String| format!("{rows_of} {} no \"{column}\".", has(count(name)));
-            some(count(name), |rows| Finding::new(Severity::Warning, code, text(rows)).hint(hint), "row")
-        };
-        let of_unit = self.weights.unit.as_ref().filter(|_| self.weights.psu.is_some());
-        [
-            bad(
-                "negative",
-                "negative_weight",
-                "a negative weight",
-                "No sample has one: estimates of these rows are refused.",
-            ),
-            bad("nan", "undefined_weight", "an undefined weight (NaN)", "Write NULL for a row outside the sample."),
-            bad("infinite", "infinite_weight", "an infinite weight", "Estimates of these rows are refused."),
-            all_zero,
-            empty,
-            outside,
-            of_unit.and_then(|unit| {
-                unknown("no_unit", "no_unit", Some(unit), "They are in estimates, and in no count of people.")
-            }),
-            unknown("no_period", "no_period", self.weights.period.as_ref(), "They are of no period."),
-            zero,
-        ]
-        .into_iter()
-        .flatten()
-        .collect()
-    }
+        }
+    })
+}
 
-    fn of_units(&self) -> Vec<Finding> {
-        let Some(unit) = &self.weights.unit else { return Vec::new() };
-        let count = |name: &str| self.measured.count(name);
-        let (period, in_period) = match &self.weights.period {
-            Some(period) => (Some(period), format!(" in one \"{period}\"")),
-            None => (None, String::new()),
-        };
-        let differing = some(
-            count("differing"),
-            |units| {
-                let message =
-                    format!("{units} (\"{unit}\") {} two weights or more{in_period}.", has(count("differing")));
-                let finding = Finding::new(Severity::Error, "several_weights", message);
-                match period {
-                    Some(_) => finding.hint("A unit has one weight in each period."),
-                    None => {
-                        finding.hint("If weights are by week or month, name that column: weights: {period: column}.")
-                    }
-                }
-            },
-            "unit",
-        );
-        let is_listed_once = self.weights.table.is_some();
-        let repeated = some(
-            if is_listed_once { count("repeated") } else { 0 },
-            |units| {
-                let message = format!("{units} (\"{unit}\") {} several rows{in_period}.", has(count("repeated")));
-                let hint = match period {
-                    Some(_) => {
-                        "The table of the weights has one row for each unit and period: a join with it would count others twice."
-                    }
-                    None => {
-                        "The table of the weights has one row for each unit: a join with it would count others twice. If \
-                         they are of different weeks or months, name that column: weights: {period: column}."
-                    }
-                };
-                Finding::new(Severity::Error, "repeated_unit", message).hint(hint)
-            },
-            "unit",
-        );
-        let moving = some(
-            count("moving"),
-            |units| {
-                let message = format!("{units} (\"{unit}\") {} in several PSUs{in_period}.", is(count("moving")));
-                Finding::new(Severity::Warning, "unit_in_several_psus", message)
-                    .hint("n_people and svy_count(DISTINCT ..) count such a unit once in each of them.")
-            },
-            "unit",
-        );
-        [differing, repeated, moving].into_iter().flatten().collect()
-    }
+/// Rows that lack something without which they are outside the design.
+fn outside(weights: &Weights, measured: &Measured) -> Option<Finding> {
+    let psu = weights.psu.as_ref().or(weights.unit.as_ref()).cloned().unwrap_or_default();
+    let lacking =
+        [(weights.weight.clone(), "no_weight"), (weights.strata.join("\" or \""), "no_stratum"), (psu, "no_psu")];
+    let lacking = lacking.into_iter().filter(|(_, figure)| measured.count(figure) > 0);
+    let lacking = lacking.map(|(columns, figure)| format!("{} without \"{columns}\"", measured.count(figure)));
+    let text = format!("are outside the design: {}.", lacking.collect::<Vec<_>>().join(", "));
+    counted(measured.count("outside"), "row", &text, |message| {
+        Finding::new(Severity::Warning, "outside_design", message)
+            .hint("No estimate counts them. Fill the columns, or leave the rows out of the table.")
+    })
+}
 
-    fn of_strata(&self) -> Vec<Finding> {
-        let count = |name: &str| self.measured.count(name);
-        let fpc = self.weights.fpc.clone().unwrap_or_default();
-        let of_fpc = |name: &str, code: &'static str, what: &str, hint: &str| {
-            let text = |strata: String| format!("{strata} {} {}.", has(count(name)), what.replace("{fpc}", &fpc));
-            some(count(name), |strata| Finding::new(Severity::Error, code, text(strata)).hint(hint), "stratum")
-        };
-        let meaning =
-            "It is the number of PSUs in the population's stratum, or the fraction of them in the sample, up to 1.";
-        let crossing = some(
-            count("crossing"),
-            |psus| match &self.weights.psu {
-                Some(psu) => {
-                    let message = format!(
-                        "{psus} of \"{psu}\" {} in several strata, and {} separate PSUs there.",
-                        is(count("crossing")),
-                        is(count("crossing"))
-                    );
-                    Finding::new(Severity::Note, "cluster_in_several_strata", message)
-                        .hint("That is right where numbers begin anew in each stratum.")
-                }
-                None => {
-                    let message = format!("{psus} {} in several strata.", is(count("crossing")));
-                    Finding::new(Severity::Warning, "unit_in_several_strata", message)
-                        .hint("A unit is drawn in one stratum: each of its rows has the same.")
-                }
-            },
-            if self.weights.psu.is_some() { "value" } else { "unit" },
-        );
-        let lonely = some(
-            count("lonely"),
-            |strata| {
-                let message = format!("{strata} {} a single PSU, which shows no variance.", has(count("lonely")));
-                Finding::new(Severity::Note, "single_psu", message)
-                    .hint("Estimates over them must say lonely => 'remove', 'certainty', 'average' or 'adjust'.")
-            },
-            "stratum",
-        );
-        [
-            of_fpc("no_fpc", "no_fpc", "no fpc \"{fpc}\"", "Each stratum needs it."),
-            of_fpc(
-                "varying_fpc",
-                "varying_fpc",
-                "several values of the fpc \"{fpc}\"",
-                "It is the same in all rows of a stratum.",
-            ),
-            of_fpc("bad_fpc", "fpc_not_positive", "an fpc \"{fpc}\" that is not positive", meaning),
-            of_fpc("small_fpc", "fpc_below_psus", "an fpc \"{fpc}\" below the PSUs that are there", meaning),
-            crossing,
-            lonely,
-        ]
-        .into_iter()
-        .flatten()
-        .collect()
-    }
-
-    fn of_replicates(&self) -> Vec<Finding> {
-        let weighted = self.measured.count("weighted_rows");
-        let columns = || self.columns.replicates.iter().zip(&self.measured.replicates);
-        let finding =
-            |severity: Severity, code: &'static str, what: &str, hint: &str, is_one: &dyn Fn(&[f64; 3]) -> bool| {
-                let names: Vec<&str> = columns().filter(|(_, of)| is_one(of)).map(|(name, _)| name.as_str()).collect();
-                let text = |columns: String| {
-                    format!(
-                        "{columns} of replicate weights {} {what}: {}.",
-                        has(names.len() as u64),
-                        crate::names::listing(names.iter().copied())
-                    )
-                };
-                some(names.len() as u64, |columns| Finding::new(severity, code, text(columns)).hint(hint), "column")
-            };
-        let refused = "Each row with a weight needs all of its replicates: estimates of others are refused.";
-        let is_infinite = |of: &[f64; 3]| !(of[1].is_finite() && of[2].is_finite());
-        [
-            finding(Severity::Error, "replicate_missing", "NULLs", refused, &|of| of[0] < weighted as f64),
-            finding(Severity::Error, "replicate_not_finite", "NaN or infinite values", refused, &is_infinite),
-            finding(
-                Severity::Warning,
-                "negative_replicate",
-                "negative values",
-                "Some ways of bootstrapping make such, most are mistakes.",
-                &|of| of[1] < 0.0,
-            ),
-        ]
-        .into_iter()
-        .flatten()
-        .collect()
-    }
+fn of_replicates(columns: &Columns, measured: &Measured) -> Vec<Finding> {
+    const REFUSED: &str = "Each row with a weight needs all of its replicates: estimates of others are refused.";
+    let weighted = measured.count("weighted_rows") as f64;
+    let finding = |severity, code, what: &str, hint, is_one: &dyn Fn(&[f64; 3]) -> bool| {
+        let columns = columns.replicates.iter().zip(&measured.replicates);
+        let names: Vec<&str> = columns.filter(|(_, of)| is_one(of)).map(|(name, _)| name.as_str()).collect();
+        let text = format!("of replicate weights have {what}: {}.", listing(names.iter().copied()));
+        counted(names.len() as u64, "column", &text, |message| Finding::new(severity, code, message).hint(hint))
+    };
+    let is_infinite = |of: &[f64; 3]| !(of[1].is_finite() && of[2].is_finite());
+    let negative = "Some ways of bootstrapping make them; most are mistakes.";
+    [
+        finding(Severity::Error, "replicate_missing", "NULLs", REFUSED, &|of| of[0] < weighted),
+        finding(Severity::Error, "replicate_not_finite", "NaN or infinite values", REFUSED, &is_infinite),
+        finding(Severity::Warning, "negative_replicate", "negative values", negative, &|of| of[1] < 0.0),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 #[cfg(test)]

@@ -41,7 +41,7 @@ impl Measured {
             units: self.known("units"),
             psus: self.known("psus"),
             strata: self.known("strata"),
-            replicates: (!columns.replicates.is_empty()).then(|| columns.replicates.len() as u64),
+            replicates: (!columns.replicates.is_empty()).then_some(columns.replicates.len() as u64),
             periods: self.known("periods"),
             weights: [self.number("least_weights"), self.number("most_weights")],
             effective_n: self.figures.get("effective_n").copied(),

@@ -218,7 +218,7 @@ fn what_cannot_be_meant_is_refused_by_name() {
     assert_refused(of(&ones, &[0.0, 0.0], plain), bad, &["adds up to 0"]);
     assert_refused(of(&ones, &[1.0, 2.0, 3.0], plain), bad, &["No row has 0 = 2"]);
     assert_refused(of(&[0.0, 1.0, 1.0], &[1.0, 2.0], plain), bad, &["No row that weighs anything has 0 = 0"]);
-    assert_refused(of(&[1.0, -1.0, f64::NAN], &[1.0, 2.0], plain), data, &["row 2 has -1, and 2 in all"]);
+    assert_refused(of(&[1.0, -1.0, f64::NAN], &[1.0, 2.0], plain), data, &["row 2 has -1 (2 such rows in all)"]);
     assert_refused(of(&[0.0; 3], &[1.0, 2.0], plain), data, &["add up to 0"]);
     let trimmed = |low, high| Options { trim: Some(Trim { low, high }), ..plain };
     assert_refused(of(&ones, &[1.0, 9.0], trimmed(0.5, 2.0)), bad, &["0 = 0 cannot add up to 1", "no less than"]);

@@ -172,7 +172,8 @@ pub(super) fn check_sample(sample: Sample<'_>, margins: &[Margin], targets: &Tar
 
 fn check_base(base: &[f64]) -> Result<(), Error> {
     if base.is_empty() {
-        return Err(Error::new(Code::DataInvalid, "There are no rows to weigh."));
+        return Err(Error::new(Code::DataInvalid, "There are no rows to weigh.")
+            .hint("Look at the conditions of the query, and at what you may see."));
     }
     if u32::try_from(base.len()).is_err() {
         return Err(Error::new(Code::OutOfMemory, "Raking takes up to 4,294,967,295 rows."));
@@ -181,8 +182,8 @@ fn check_base(base: &[f64]) -> Result<(), Error> {
     if let Some(first) = base.iter().position(is_bad) {
         let count = base.iter().filter(|weight| is_bad(weight)).count();
         let weight = base[first];
-        let message =
-            format!("Base weights must be 0 or more: row {} has {weight}, and {count} in all are none.", first + 1);
+        let row = first + 1;
+        let message = format!("Base weights must be 0 or more: row {row} has {weight} ({count} such rows in all).");
         return Err(Error::new(Code::DataInvalid, message).hint("Leave such rows out, or take other base weights."));
     }
     let sum: f64 = base.iter().sum();

@@ -6,6 +6,7 @@ use arrow::datatypes::DataType;
 use datafusion::common::Column;
 use datafusion::logical_expr::{Expr, LogicalPlan, TableSource, cast};
 
+use super::period::{OfCall, Period};
 use super::replicated::Replication;
 use super::trace::{self, Origin};
 use crate::{Code, Dataset, Error, Weights};
@@ -35,6 +36,8 @@ pub(super) struct Design {
     pub(super) replicates: Option<Replicates>,
     /// The table that names all PSUs, where it is not that of the columns.
     pub(super) frame: Option<String>,
+    /// The period of the weights, where they are for one.
+    pub(super) period: Option<Period>,
 }
 
 /// Columns of replicate weights, and how they make a variance.
@@ -60,7 +63,13 @@ impl Design {
     ///
     /// # Errors
     /// `design_missing` where there are no weights; `ambiguous_name` where there are several.
-    pub(super) fn of(function: &str, given: Given, rows: &LogicalPlan, reads: &[Read]) -> Result<Self, Error> {
+    pub(super) fn of(
+        function: &str,
+        given: Given,
+        rows: &LogicalPlan,
+        reads: &[Read],
+        call: &OfCall<'_>,
+    ) -> Result<Self, Error> {
         let declared = match &given.weight {
             Some(weight) if weight.column_refs().is_empty() => declared(function, rows, reads).ok(),
             Some(weight) => declared_by(weight, rows, reads),
@@ -105,7 +114,11 @@ impl Design {
             },
             _ => None,
         };
-        Ok(Self { weight, psu, strata, fpc, unit, replicates, frame: given.frame })
+        let period = match &declared {
+            Some((table, weights)) => Period::of(function, weights, table, rows, call)?,
+            None => None,
+        };
+        Ok(Self { weight, psu, strata, fpc, unit, replicates, frame: given.frame, period })
     }
 
     /// The expressions that must have a value in rows of the design.
@@ -132,7 +145,9 @@ fn declared<'a>(
         let Some(read) = read_of(table, reads) else { continue };
         let Some(weights) = weights_of(table, reads) else { continue };
         let is_known = found.iter().any(|(known, ..)| std::ptr::eq(*known, table));
-        if *table.schema().field(column).name() == weights.weight && !is_known {
+        // A weight that a policy hides weighs nobody.
+        let is_weight = *table.schema().field(column).name() == weights.weight && !trace::is_masked(table, column);
+        if is_weight && !is_known {
             found.push((table, weights, read));
         }
     }
@@ -222,7 +237,10 @@ fn not_declared(function: &str, reads: &[Read]) -> Error {
         format!("{function}: the weight of dataset \"{id}\", \"{weight}\", is not among the columns of its rows.");
     let error = Error::new(Code::DesignMissing, message);
     match (&weights.table, &weights.unit) {
-        (Some(table), Some(unit)) => error.hint(format!("Join its table: JOIN {id}.{table} USING ({unit}).")),
+        (Some(table), Some(unit)) => {
+            let period = weights.period.iter().map(|period| format!(", {period}")).collect::<String>();
+            error.hint(format!("Join its table: JOIN {id}.{table} USING ({unit}{period})."))
+        }
         _ => error.hint(format!("Select it in the subquery, or say {function}(.., weight => column).")),
     }
 }

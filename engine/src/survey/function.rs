@@ -17,6 +17,7 @@ use super::design::{Design, Given, Read};
 use super::estimators::{ESTIMATORS, Estimator, PartOf, Probability};
 use super::named::DESIGN;
 use super::options::Options;
+use super::period::OfCall;
 use super::report;
 use super::rewrite::misplaced;
 use crate::weighted::{Parameter, check};
@@ -166,13 +167,14 @@ impl Call {
             });
             coerced.collect::<Result<Vec<_>>>()?
         };
-        let design = Design::of(name, given, rows, reads)?;
+        let parts = estimator.parts(&own);
+        let of_call = OfCall { parts: &parts, filter: params.filter.as_deref(), is_distinct };
+        let design = Design::of(name, given, rows, reads, &of_call)?;
         let probability = match estimator.probability() {
             Some(Probability::Argument(at)) => Some(share(name, params.args.get(at))?),
             Some(Probability::Number(p)) => Some(p),
             None => None,
         };
-        let parts = estimator.parts(&own);
         let known_unit = design.unit.clone().filter(|_| is_distinct).map(Expr::is_not_null);
         let filter = params.filter.as_deref().cloned().into_iter().chain(known_unit).reduce(Expr::and);
         Ok(Self { estimator, design, options, parts, filter, is_distinct, probability, is_answer: true })

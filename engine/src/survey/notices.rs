@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use arrow::array::{Array, ArrayRef, BooleanArray};
 use arrow::buffer::NullBuffer;
@@ -13,8 +13,8 @@ use crate::quality::{Grade, Judged, Quality};
 #[derive(Debug, Default)]
 pub(crate) struct Notices {
     quality: Quality,
-    /// Of each call.
-    missing: Mutex<Vec<Arc<Missing>>>,
+    /// By each call.
+    left_out: Mutex<Vec<Arc<LeftOut>>>,
     no_interval: AtomicU64,
     no_effect: AtomicU64,
     lonely: AtomicU64,
@@ -25,6 +25,8 @@ pub(crate) struct Notices {
     is_restricted: AtomicBool,
     /// Calls that were weighed, by the weight, and whether that can be switched off.
     weighed: Mutex<BTreeMap<(String, bool), BTreeSet<String>>>,
+    /// The column of a period that nothing chooses.
+    pooled: OnceLock<String>,
 }
 
 /// A thing to say.
@@ -36,24 +38,30 @@ pub(super) enum Notice {
     AllLonely,
 }
 
-/// The rows of one call that have a weight and no value.
+/// The rows of one call that it leaves out.
 #[derive(Debug, Default)]
-pub(super) struct Missing(AtomicU64);
+pub(super) struct LeftOut {
+    /// Those that have a weight and no value.
+    valueless: AtomicU64,
+    weightless: AtomicU64,
+}
 
-impl Missing {
+impl LeftOut {
     /// Counts those of a batch: `counted` rows have both.
     pub(super) fn count(&self, values: &[ArrayRef], filter: Option<&BooleanArray>, counted: usize) {
-        let Some((weights, variables)) = values.split_last() else { return };
-        if variables.iter().all(|variable| variable.null_count() == 0) {
+        let Some((weights, _)) = values.split_last() else { return };
+        if values.iter().all(|column| column.null_count() == 0) {
             return;
         }
         let filter = filter.map(|filter| match filter.nulls() {
             Some(nulls) => NullBuffer::new(filter.values() & nulls.inner()),
             None => NullBuffer::new(filter.values().clone()),
         });
-        let in_domain = NullBuffer::union(filter.as_ref(), weights.nulls());
-        let rows = weights.len() - in_domain.map_or(0, |nulls| nulls.null_count());
-        self.0.fetch_add(rows.saturating_sub(counted) as u64, Ordering::Relaxed);
+        let weighted = NullBuffer::union(filter.as_ref(), weights.nulls());
+        let rows = |kept: Option<&NullBuffer>| weights.len() - kept.map_or(0, NullBuffer::null_count);
+        let (all, weighted) = (rows(filter.as_ref()), rows(weighted.as_ref()));
+        self.valueless.fetch_add(weighted.saturating_sub(counted) as u64, Ordering::Relaxed);
+        self.weightless.fetch_add(all.saturating_sub(weighted) as u64, Ordering::Relaxed);
     }
 }
 
@@ -63,14 +71,14 @@ impl Notices {
     }
 
     /// The count of a call: calls often read the same rows, so that counts of several are not added.
-    pub(super) fn missing_of_call(&self) -> Arc<Missing> {
-        let missing = Arc::<Missing>::default();
-        self.missing().push(Arc::clone(&missing));
-        missing
+    pub(super) fn of_call(&self) -> Arc<LeftOut> {
+        let left_out = Arc::<LeftOut>::default();
+        self.left_out().push(Arc::clone(&left_out));
+        left_out
     }
 
-    fn missing(&self) -> MutexGuard<'_, Vec<Arc<Missing>>> {
-        self.missing.lock().unwrap_or_else(PoisonError::into_inner)
+    fn left_out(&self) -> MutexGuard<'_, Vec<Arc<LeftOut>>> {
+        self.left_out.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn note(&self, notice: Notice) {
@@ -115,20 +123,32 @@ impl Notices {
         weighed.iter().map(sentence).collect()
     }
 
+    /// Says that estimates are over several periods.
+    pub(crate) fn pool(&self, period: &str) {
+        // One is enough to say.
+        let _ = self.pooled.set(period.to_owned());
+    }
+
     /// Forgets what was counted: the rows are read once more.
     pub(crate) fn start_again(&self) {
         let [one, two, three, four] = [&self.no_interval, &self.no_effect, &self.lonely, &self.all_lonely];
         let counts = [one, two, three, four, &self.judged, &self.caution, &self.suppress];
         counts.into_iter().for_each(|count| count.store(0, Ordering::Relaxed));
-        self.missing().iter().for_each(|missing| missing.0.store(0, Ordering::Relaxed));
+        for call in self.left_out().iter() {
+            call.valueless.store(0, Ordering::Relaxed);
+            call.weightless.store(0, Ordering::Relaxed);
+        }
     }
 
     /// What there is to say, in sentences.
     pub(crate) fn sentences(&self) -> Vec<String> {
-        let missing = self.missing().iter().map(|missing| missing.0.load(Ordering::Relaxed)).max().unwrap_or_default();
+        let most = |count: fn(&LeftOut) -> &AtomicU64| {
+            self.left_out().iter().map(|call| count(call).load(Ordering::Relaxed)).max().unwrap_or_default()
+        };
         let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
         let said = [
-            (missing, "rows had no value and were left out of the survey estimates."),
+            (most(|call| &call.valueless), "rows had no value and were left out of the survey estimates."),
+            (most(|call| &call.weightless), "rows have no weight, and are outside the design."),
             (
                 count(&self.no_interval),
                 "estimates have no interval: with no more PSUs than strata there are no degrees of freedom.",
@@ -144,7 +164,10 @@ impl Notices {
         let restricted =
             "Some rows are hidden from you: survey estimates are of the design of the rows that you may see.";
         let restricted = self.is_restricted.load(Ordering::Relaxed).then(|| restricted.to_owned());
-        counted.chain(self.doubtful()).chain(restricted).chain(self.weighings()).collect()
+        let pooled = self.pooled.get().map(|period| {
+            format!("No one \"{period}\" is chosen: estimates are over several, and totals and counts add them up.")
+        });
+        counted.chain(self.doubtful()).chain(pooled).chain(restricted).chain(self.weighings()).collect()
     }
 
     /// How many estimates are not reliable.

@@ -11,6 +11,7 @@
 //! A filter is a domain: it leaves rows out below, and the frame keeps counting the PSUs of the whole design. Aggregates next to
 //! them that can be taken in steps go through all levels; others are taken apart, and joined by the keys.
 
+mod frame;
 mod levels;
 mod per_unit;
 mod points;

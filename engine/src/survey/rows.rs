@@ -8,7 +8,7 @@ use datafusion::common::Result;
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 
 use super::lists;
-use super::notices::Missing;
+use super::notices::LeftOut;
 use super::part::Part;
 use super::step::{Groups, Level};
 use crate::weighted::{Moments, Rows, bad_weight, for_each_state, is_weight, to_columns, touch};
@@ -30,7 +30,7 @@ pub(super) struct OfRows {
     pub(super) people: People,
     /// The function that the user wrote.
     pub(super) written: &'static str,
-    pub(super) missing: Arc<Missing>,
+    pub(super) left_out: Arc<LeftOut>,
 }
 
 impl OfRows {
@@ -107,7 +107,7 @@ impl<const K: usize, const A: usize, const F: usize> RowGroups<K, A, F> {
         part: impl Fn(usize) -> usize,
     ) -> Result<()> {
         let rows = Rows::<A>::unchecked(of.written, values, filter)?;
-        of.missing.count(values, filter, rows.count());
+        of.left_out.count(values, filter, rows.count());
         let columns = rows.columns();
         let mut all_fit = true;
         rows.for_each(|row| {

@@ -3,12 +3,13 @@
 //! A table under a policy is its barrier: below it nobody looks, and its rows are those that the caller may see. One whose
 //! columns are recoded is the projection that does it: a design is of recoded columns, too.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::common::{Column, JoinType};
 use datafusion::logical_expr::utils::split_conjunction;
-use datafusion::logical_expr::{BinaryExpr, Distinct, Expr, LogicalPlan, Operator};
+use datafusion::logical_expr::{BinaryExpr, Distinct, Expr, LogicalPlan, Operator, TableScan};
 
 use crate::codes;
 use crate::policy::PolicyBarrier;
@@ -84,8 +85,93 @@ pub(crate) fn origins(plan: &LogicalPlan, place: usize) -> Vec<Origin<'_>> {
 pub(crate) fn is_same(one: &LogicalPlan, other: &LogicalPlan) -> bool {
     match (one, other) {
         (LogicalPlan::TableScan(one), LogicalPlan::TableScan(other)) => Arc::ptr_eq(&one.source, &other.source),
-        _ => one == other,
+        // Plans compare tables by name only.
+        _ => scan_of(one).zip(scan_of(other)).is_some_and(|(one, other)| Arc::ptr_eq(&one.source, &other.source)),
     }
+}
+
+/// What a table scans.
+fn scan_of(table: &LogicalPlan) -> Option<&TableScan> {
+    match (table, table.inputs().as_slice()) {
+        (LogicalPlan::TableScan(scan), _) => Some(scan),
+        (_, [input]) => scan_of(input),
+        _ => None,
+    }
+}
+
+/// The tables' columns that the column at `place` is computed from.
+pub(crate) fn sources(plan: &LogicalPlan, place: usize) -> Vec<Origin<'_>> {
+    let of = |input| move |expression: &Expr| sources_of(input, expression);
+    match plan {
+        plan if is_table(plan) => vec![Origin { table: plan, column: place }],
+        LogicalPlan::Projection(projection) => {
+            projection.expr.get(place).map(of(&*projection.input)).unwrap_or_default()
+        }
+        LogicalPlan::Aggregate(aggregate) => {
+            aggregate.group_expr.get(place).map(of(&*aggregate.input)).unwrap_or_default()
+        }
+        LogicalPlan::Join(join) => {
+            let left = join.left.schema().fields().len();
+            match join.join_type {
+                JoinType::RightSemi | JoinType::RightAnti | JoinType::RightMark => sources(&join.right, place),
+                _ if place < left => sources(&join.left, place),
+                JoinType::LeftMark => Vec::new(),
+                _ => sources(&join.right, place - left),
+            }
+        }
+        LogicalPlan::Union(union) => union.inputs.iter().flat_map(|input| sources(input, place)).collect(),
+        LogicalPlan::Window(window) if place >= window.input.schema().fields().len() => Vec::new(),
+        plan => plan.inputs().first().map(|input| sources(input, place)).unwrap_or_default(),
+    }
+}
+
+/// The same of an expression over `plan`.
+pub(crate) fn sources_of<'a>(plan: &'a LogicalPlan, expression: &Expr) -> Vec<Origin<'a>> {
+    let columns = expression.column_refs().into_iter();
+    columns
+        .filter_map(|column| plan.schema().maybe_index_of_column(column))
+        .flat_map(|place| sources(plan, place))
+        .collect()
+}
+
+/// Whether a policy hides the column's values.
+pub(crate) fn is_masked(table: &LogicalPlan, column: usize) -> bool {
+    let LogicalPlan::Extension(extension) = table else { return false };
+    let barrier = extension.node.as_any().downcast_ref::<PolicyBarrier>();
+    barrier.is_some_and(|barrier| barrier.masked().contains(table.schema().field(column).name()))
+}
+
+/// Whether an outer join may put NULL in place of the column at `place`.
+pub(crate) fn is_null_extended(plan: &LogicalPlan, place: usize) -> bool {
+    match plan {
+        plan if is_table(plan) => false,
+        LogicalPlan::Join(join) => {
+            let left = join.left.schema().fields().len();
+            let is_right = matches!(join.join_type, JoinType::RightSemi | JoinType::RightAnti | JoinType::RightMark);
+            match join.join_type {
+                JoinType::Full => true,
+                JoinType::Left if place >= left => true,
+                JoinType::Right if place < left => true,
+                _ if is_right => is_null_extended(&join.right, place),
+                _ if place < left => is_null_extended(&join.left, place),
+                _ => is_null_extended(&join.right, place - left),
+            }
+        }
+        LogicalPlan::Projection(projection) => {
+            let columns = projection.expr.get(place).map(Expr::column_refs).unwrap_or_default().into_iter();
+            let mut places = columns.filter_map(|column| projection.input.schema().maybe_index_of_column(column));
+            places.any(|place| is_null_extended(&projection.input, place))
+        }
+        LogicalPlan::Filter(_) | LogicalPlan::Sort(_) | LogicalPlan::Limit(_) | LogicalPlan::SubqueryAlias(_) => {
+            plan.inputs().first().is_some_and(|input| is_null_extended(input, place))
+        }
+        _ => false,
+    }
+}
+
+/// Whether an expression has one value in all rows of a query.
+pub(crate) fn is_fixed(expression: &Expr) -> bool {
+    expression.column_refs().is_empty() && !expression.is_volatile() && !has_subquery(expression)
 }
 
 /// The same of an expression over `input`, which must be a column.
@@ -142,7 +228,7 @@ pub(crate) fn has_rows_of(plan: &LogicalPlan, table: &LogicalPlan) -> bool {
     }
 }
 
-/// `expression` over the columns of `table`: each of its columns comes from there, or is equal to one that does.
+/// `expression` over the columns of `table`: each of its columns comes from there, is computed there, or is equal to one that does.
 pub(crate) fn onto(plan: &LogicalPlan, expression: &Expr, table: &LogicalPlan) -> Option<Expr> {
     let mut is_of_it = true;
     let moved = expression
@@ -150,15 +236,45 @@ pub(crate) fn onto(plan: &LogicalPlan, expression: &Expr, table: &LogicalPlan) -
         .transform(|part| {
             let Expr::Column(column) = &part else { return Ok(Transformed::no(part)) };
             let place = plan.schema().maybe_index_of_column(column);
-            let Some(found) = place.and_then(|place| column_in(plan, place, table)) else {
-                is_of_it = false;
-                return Ok(Transformed::no(part));
-            };
-            Ok(Transformed::yes(Expr::Column(Column::from(table.schema().qualified_field(found)))))
+            match place.and_then(|place| column_onto(plan, place, table)) {
+                Some(found) => Ok(Transformed::yes(found)),
+                None => {
+                    is_of_it = false;
+                    Ok(Transformed::no(part))
+                }
+            }
         })
         .data()
         .ok()?;
     is_of_it.then_some(moved)
+}
+
+/// The column at `place` over the columns of `table`: one of them, one that is equal to it, or what it is computed from.
+fn column_onto(plan: &LogicalPlan, place: usize, table: &LogicalPlan) -> Option<Expr> {
+    if let Some(found) = column_in(plan, place, table) {
+        return Some(Expr::Column(Column::from(table.schema().qualified_field(found))));
+    }
+    let computed = |input: &LogicalPlan, expression: &Expr| {
+        let is_same_each_time = !expression.is_volatile() && !has_subquery(expression) && !expression.contains_outer();
+        if is_same_each_time { onto(input, &expression.clone().unalias(), table) } else { None }
+    };
+    match plan {
+        plan if is_table(plan) => None,
+        LogicalPlan::Projection(projection) => computed(&projection.input, projection.expr.get(place)?),
+        LogicalPlan::Aggregate(aggregate) => computed(&aggregate.input, aggregate.group_expr.get(place)?),
+        LogicalPlan::Filter(_) | LogicalPlan::Sort(_) | LogicalPlan::Limit(_) | LogicalPlan::SubqueryAlias(_) => {
+            column_onto(plan.inputs().first()?, place, table)
+        }
+        LogicalPlan::Join(join) if join.join_type == JoinType::Inner => {
+            let left = join.left.schema().fields().len();
+            if place < left {
+                column_onto(&join.left, place, table)
+            } else {
+                column_onto(&join.right, place - left, table)
+            }
+        }
+        _ => None,
+    }
 }
 
 /// The column of `table` that the column at `place` is, or is equal to.
@@ -176,6 +292,72 @@ pub(crate) fn column_in(plan: &LogicalPlan, place: usize, table: &LogicalPlan) -
             None
         }
     })
+}
+
+/// The conditions of filters and inner joins in `plan`, each with the plan whose columns it is over.
+pub(crate) fn conditions(plan: &LogicalPlan) -> Vec<(&LogicalPlan, &Expr)> {
+    let mut found = Vec::new();
+    let mut plans = vec![plan];
+    while let Some(plan) = plans.pop() {
+        match plan {
+            plan if is_table(plan) => continue,
+            LogicalPlan::Filter(filter) => found.push((plan, &filter.predicate)),
+            LogicalPlan::Join(join) if join.join_type == JoinType::Inner => {
+                found.extend(join.filter.iter().map(|condition| (plan, condition)));
+            }
+            _ => {}
+        }
+        plans.extend(plan.inputs());
+    }
+    found
+}
+
+/// The columns of `table` that a join or a condition in `plan` relates to columns of others.
+pub(crate) fn links(plan: &LogicalPlan, table: &LogicalPlan) -> BTreeSet<usize> {
+    let mut found = BTreeSet::new();
+    let mut plans = vec![plan];
+    while let Some(plan) = plans.pop() {
+        let condition = match plan {
+            plan if is_table(plan) => continue,
+            LogicalPlan::Filter(filter) => Some(&filter.predicate),
+            LogicalPlan::Join(join) => {
+                for (left, right) in &join.on {
+                    let related = [mentioned(&join.left, left), mentioned(&join.right, right)].concat();
+                    found.extend(related_to_others(&related, table));
+                }
+                join.filter.as_ref()
+            }
+            _ => None,
+        };
+        for part in condition.into_iter().flat_map(split_conjunction) {
+            found.extend(related_to_others(&mentioned(plan, part), table));
+        }
+        plans.extend(plan.inputs());
+    }
+    found
+}
+
+fn mentioned<'a>(plan: &'a LogicalPlan, expression: &Expr) -> Vec<Option<Origin<'a>>> {
+    expression.column_refs().into_iter().map(|column| origin(plan, column)).collect()
+}
+
+/// The columns of `table` among those that stand in one condition, if others do too.
+fn related_to_others(columns: &[Option<Origin<'_>>], table: &LogicalPlan) -> Vec<usize> {
+    let own: Vec<usize> = columns
+        .iter()
+        .flatten()
+        .filter(|origin| std::ptr::eq(origin.table, table))
+        .map(|origin| origin.column)
+        .collect();
+    if own.len() < columns.len() { own } else { Vec::new() }
+}
+
+/// Whether an expression asks a query of its own.
+pub(crate) fn has_subquery(expression: &Expr) -> bool {
+    let is_one = |part: &Expr| {
+        matches!(part, Expr::Exists(_) | Expr::InSubquery(_) | Expr::ScalarSubquery(_) | Expr::SetComparison(_))
+    };
+    expression.exists(|part| Ok(is_one(part))).unwrap_or(true)
 }
 
 /// The columns that are equal in all rows of `plan`: by keys of inner joins, and by conditions.

@@ -12,7 +12,6 @@ use crate::{Code, Error};
 /// Aggregates that weights don't change.
 const INDIFFERENT: &[&str] = &[
     "any_value",
-    "approx_distinct",
     "array_agg",
     "bit_and",
     "bit_or",
@@ -67,11 +66,15 @@ pub(super) fn is_plain(name: &str) -> bool {
 }
 
 impl Plain<'_> {
-    /// What it becomes where rows weigh `weight`. `is_unit` tells the columns that name a person. None where it stays as it is.
+    /// What it becomes where rows weigh `weight`. `is_unit` tells what names a person. None where it stays as it is.
     ///
     /// # Errors
     /// `weight_required` where it has no weighted form.
-    pub(super) fn weighted(&self, weight: &Expr, is_unit: impl Fn(&Expr) -> bool) -> Result<Option<Weighted>, Error> {
+    pub(super) fn weighted(
+        &self,
+        weight: &Expr,
+        is_unit: impl Fn(&Expr) -> Result<bool, Error>,
+    ) -> Result<Option<Weighted>, Error> {
         let of = |name: &str, own: &[Expr], filter: Option<Expr>, values: Option<Vec<Expr>>| {
             let function = weighted::function(name).ok_or_else(|| self.without_form())?;
             let args = own.iter().cloned().chain([weight.clone()]).collect();
@@ -80,11 +83,19 @@ impl Plain<'_> {
         let filter = self.filter.cloned();
         let form = OF_VALUES.iter().find(|(plain, _)| *plain == self.name).map(|(_, weighted)| *weighted);
         match (self.name, self.args) {
-            ("count", [unit]) if self.is_distinct && is_unit(unit) => of("reach", self.args, filter, None),
-            // How many different values there are is a fact of the sample.
+            // How many different values there are of anything but people is a fact of the sample.
+            ("count", [unit]) if self.is_distinct => match is_unit(unit)? {
+                true => of("reach", self.args, filter, None),
+                false => Ok(None),
+            },
+            ("approx_distinct", [unit]) => match is_unit(unit)? {
+                true => of("reach", self.args, filter, None),
+                false => Ok(None),
+            },
             ("count", _) if self.is_distinct => Ok(None),
             ("count", args) => {
-                let values: Vec<Expr> = args.iter().filter(|arg| !matches!(arg, Expr::Literal(..))).cloned().collect();
+                let is_number = |arg: &Expr| matches!(arg, Expr::Literal(value, _) if !value.is_null());
+                let values: Vec<Expr> = args.iter().filter(|arg| !is_number(arg)).cloned().collect();
                 let known = values.iter().map(|value| value.clone().is_not_null());
                 let filter = filter.into_iter().chain(known).reduce(Expr::and);
                 of("weighted_count", &[], filter, Some(values))

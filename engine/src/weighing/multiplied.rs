@@ -5,12 +5,15 @@
 
 use std::collections::HashMap;
 
+use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::common::{Column, Constraint, JoinType, Result};
 use datafusion::logical_expr::utils::split_conjunction;
-use datafusion::logical_expr::{BinaryExpr, Distinct, Expr, LogicalPlan, LogicalPlanBuilder, Operator};
+use datafusion::logical_expr::{
+    BinaryExpr, Distinct, Expr, ExprSchemable, Join, LogicalPlan, LogicalPlanBuilder, Operator,
+};
 
-use crate::survey::trace::is_table;
+use crate::survey::trace::{self, is_table};
 use crate::survey::{Read, read_of};
 
 /// A column of one side of a join: the side's number, and its place there.
@@ -178,6 +181,8 @@ impl<'a> Sides<'a> {
             let places = names.map(|name| table.schema().index_of_column_by_name(None, name)).collect::<Option<_>>();
             keys.extend(places);
         }
+        // A mask makes one of many values.
+        keys.retain(|key: &Vec<usize>| !key.iter().any(|column| trace::is_masked(table, *column)));
         keys
     }
 
@@ -237,6 +242,11 @@ impl<'a> Sides<'a> {
         }
     }
 
+    /// Whether a table is one of the sides.
+    pub(super) fn has(&self, table: &LogicalPlan) -> bool {
+        self.side(table).is_some()
+    }
+
     fn side(&self, plan: &LogicalPlan) -> Option<usize> {
         self.sides.iter().position(|side| std::ptr::eq(*side, plan))
     }
@@ -258,8 +268,9 @@ impl<'a> Sides<'a> {
     fn direct_of(&self, input: &LogicalPlan, expression: &Expr) -> Option<Place> {
         match expression {
             Expr::Alias(alias) => self.direct_of(input, &alias.expr),
-            // A number or a text of another width is equal where it is equal at all.
-            Expr::Cast(cast) => self.direct_of(input, &cast.expr),
+            Expr::Cast(cast) if keeps_apart(&cast.expr.get_type(input.schema()).ok()?, cast.field.data_type()) => {
+                self.direct_of(input, &cast.expr)
+            }
             Expr::Column(column) => self.direct(input, input.schema().maybe_index_of_column(column)?),
             _ => None,
         }
@@ -300,19 +311,27 @@ impl<'a> Sides<'a> {
             return;
         }
         match plan {
-            LogicalPlan::Join(join) => {
+            LogicalPlan::Join(join)
+                if matches!(join.join_type, JoinType::Inner | JoinType::Left | JoinType::Right | JoinType::Full) =>
+            {
                 for (left, right) in &join.on {
-                    let pair = self.direct_of(&join.left, left).zip(self.direct_of(&join.right, right));
-                    self.equal.extend(pair.map(<[_; 2]>::from));
+                    self.equal.extend(self.pair(join, left, right));
                 }
                 for condition in join.filter.iter().flat_map(|filter| split_conjunction(filter)) {
-                    // A constant of an outer join's condition does not hold in rows without a partner.
-                    self.learn(plan, condition, join.join_type == JoinType::Inner);
+                    match condition {
+                        _ if join.join_type == JoinType::Inner => self.learn(plan, condition),
+                        // What an outer join asks of one of its inputs does not hold in rows without a partner.
+                        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) => {
+                            let pair = self.pair(join, left, right).or_else(|| self.pair(join, right, left));
+                            self.equal.extend(pair);
+                        }
+                        _ => {}
+                    }
                 }
             }
             LogicalPlan::Filter(filter) => {
                 for condition in split_conjunction(&filter.predicate) {
-                    self.learn(&filter.input, condition, true);
+                    self.learn(&filter.input, condition);
                     self.conditions.push((&filter.input, condition));
                 }
             }
@@ -323,15 +342,111 @@ impl<'a> Sides<'a> {
         }
     }
 
-    fn learn(&mut self, plan: &LogicalPlan, condition: &Expr, holds_everywhere: bool) {
+    fn pair(&self, join: &Join, left: &Expr, right: &Expr) -> Option<[Place; 2]> {
+        self.direct_of(&join.left, left).zip(self.direct_of(&join.right, right)).map(<[_; 2]>::from)
+    }
+
+    fn learn(&mut self, plan: &LogicalPlan, condition: &Expr) {
         let Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) = condition else { return };
         match (self.direct_of(plan, left), self.direct_of(plan, right)) {
             (Some(one), Some(other)) => self.equal.push([one, other]),
-            (Some(place), None) if holds_everywhere && right.column_refs().is_empty() => self.constant.push(place),
-            (None, Some(place)) if holds_everywhere && left.column_refs().is_empty() => self.constant.push(place),
+            (Some(place), None) if trace::is_fixed(right) => self.constant.push(place),
+            (None, Some(place)) if trace::is_fixed(left) => self.constant.push(place),
             _ => {}
         }
     }
+
+    /// Whether two columns of tables are equal in all rows that have both.
+    pub(super) fn are_equal(&self, one: (&LogicalPlan, usize), other: (&LogicalPlan, usize)) -> bool {
+        let place = |(table, column): (&LogicalPlan, usize)| Some((self.side(table)?, column));
+        let (Some(one), Some(other)) = (place(one), place(other)) else { return false };
+        self.equals_of(one).contains(&other)
+    }
+
+    /// What a column is equal to, through others.
+    fn equals_of(&self, place: Place) -> Vec<Place> {
+        let mut found = vec![place];
+        let mut at = 0;
+        while let Some(place) = found.get(at).copied() {
+            let next = self.equal.iter().filter_map(|[one, other]| match (*one == place, *other == place) {
+                (true, _) => Some(*other),
+                (_, true) => Some(*one),
+                _ => None,
+            });
+            let new: Vec<Place> = next.filter(|next| !found.contains(next)).collect();
+            found.extend(new);
+            at += 1;
+        }
+        found
+    }
+
+    /// The parts of unions, DISTINCT and GROUP BY that `values` come from, with what they are there: a join below may have
+    /// multiplied them. Not where all rows of the part are told apart by columns of the values' own side.
+    pub(super) fn below(&self, values: &[Expr]) -> Vec<(&'a LogicalPlan, Vec<Expr>)> {
+        let mut found = Vec::new();
+        for (number, side) in self.sides.iter().enumerate() {
+            let of_side = |column: &Column| {
+                let place = self.plan.schema().maybe_index_of_column(column)?;
+                self.direct(self.plan, place).filter(|(of, _)| *of == number).map(|(_, place)| place)
+            };
+            let mut places: Vec<usize> = values.iter().flat_map(Expr::column_refs).filter_map(of_side).collect();
+            places.sort_unstable();
+            places.dedup();
+            if places.is_empty() && !(values.is_empty() && matches!(side, LogicalPlan::Union(_))) {
+                continue;
+            }
+            let column =
+                |input: &LogicalPlan, place: &usize| Expr::Column(Column::from(input.schema().qualified_field(*place)));
+            match side {
+                LogicalPlan::Union(union) => {
+                    let parts = union.inputs.iter().map(|input| &**input);
+                    found.extend(parts.map(|input| (input, places.iter().map(|place| column(input, place)).collect())));
+                }
+                LogicalPlan::Distinct(Distinct::All(input)) => {
+                    let all: Vec<Expr> =
+                        (0..input.schema().fields().len()).map(|place| column(input, &place)).collect();
+                    let own: Vec<Expr> = places.iter().map(|place| column(input, place)).collect();
+                    if !are_of_one_side(input, &own, &all, self.reads) {
+                        found.push((&**input, own));
+                    }
+                }
+                LogicalPlan::Aggregate(aggregate) => {
+                    let keys = aggregate.group_expr.iter().cloned().map(Expr::unalias).collect::<Vec<_>>();
+                    let own: Vec<Expr> = places.iter().filter_map(|place| keys.get(*place).cloned()).collect();
+                    if !own.is_empty() && !are_of_one_side(&aggregate.input, &own, &keys, self.reads) {
+                        found.push((&*aggregate.input, own));
+                    }
+                }
+                _ => {}
+            }
+        }
+        found
+    }
+}
+
+/// Whether all of `columns` come from the side that `own` come from.
+fn are_of_one_side(plan: &LogicalPlan, own: &[Expr], columns: &[Expr], reads: &[Read]) -> bool {
+    let sides = Sides::of(plan, reads);
+    let of = |expressions: &[Expr]| {
+        let mut found = Vec::new();
+        for column in expressions.iter().flat_map(Expr::column_refs) {
+            if let Some(place) = plan.schema().maybe_index_of_column(column) {
+                sides.sources(plan, place, &mut found);
+            }
+        }
+        found
+    };
+    let own = of(own);
+    of(columns).iter().all(|side| own.contains(side))
+}
+
+/// Whether different values stay different when they are cast.
+fn keeps_apart(from: &DataType, to: &DataType) -> bool {
+    let is_text = |data_type: &DataType| matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
+    let is_wider = || from.primitive_width() <= to.primitive_width();
+    let is_widened = (from.is_signed_integer() && to.is_signed_integer() && is_wider())
+        || (from.is_unsigned_integer() && to.is_unsigned_integer() && is_wider());
+    from == to || is_widened || (is_text(to) && (is_text(from) || from.is_integer()))
 }
 
 /// The input that the column at `place` comes through unchanged, and its place there.

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use datafusion::common::{Column, JoinType, TableReference};
+use datafusion::functions::expr_fn::coalesce;
 use datafusion::logical_expr::utils::split_conjunction;
-use datafusion::logical_expr::{Aggregate, BinaryExpr, Distinct, Expr, LogicalPlan, Operator};
+use datafusion::logical_expr::{BinaryExpr, Distinct, Expr, LogicalPlan, Operator};
 
-use crate::survey::trace::{self, is_table};
+use super::multiplied::Sides;
+use crate::survey::trace::{self, Origin, is_table};
 use crate::survey::{Read, read_of};
 use crate::{Code, Error, Weights};
 
@@ -48,7 +50,7 @@ impl<'a> Samples<'a> {
     fn tables<'p>(&self, plan: &'p LogicalPlan, found: &mut Vec<&'p LogicalPlan>) {
         match plan {
             plan if is_table(plan) => found.extend(self.sample(plan).map(|_| plan)),
-            LogicalPlan::Aggregate(aggregate) if !self.keeps_units(aggregate) => {}
+            LogicalPlan::Aggregate(aggregate) if !self.keeps_units(&aggregate.input, &aggregate.group_expr) => {}
             LogicalPlan::Distinct(Distinct::All(input)) if !self.has_unit(input) => {}
             LogicalPlan::Join(join) => match join.join_type {
                 JoinType::LeftSemi | JoinType::LeftAnti | JoinType::LeftMark => self.tables(&join.left, found),
@@ -59,55 +61,100 @@ impl<'a> Samples<'a> {
         }
     }
 
+    /// Whether a row tells whose it is, be it by something made of the unit.
     fn has_unit(&self, plan: &LogicalPlan) -> bool {
-        (0..plan.schema().fields().len()).any(|place| self.is_unit_at(plan, place))
+        let mut sources = (0..plan.schema().fields().len()).flat_map(|place| trace::sources(plan, place));
+        sources.any(|origin| self.unit_of(origin.table) == Some(origin.column))
     }
 
-    fn is_unit_at(&self, plan: &LogicalPlan, place: usize) -> bool {
-        let origins = trace::origins(plan, place);
-        !origins.is_empty()
-            && origins.iter().all(|origin| {
-                let unit = self.sample(origin.table).and_then(|(_, weights)| weights.unit.as_ref());
-                unit.is_some_and(|unit| origin.table.schema().field(origin.column).name() == unit)
+    /// The place of the unit among the columns of a table of a sample.
+    fn unit_of(&self, table: &LogicalPlan) -> Option<usize> {
+        let (_, weights) = self.sample(table)?;
+        table.schema().index_of_column_by_name(None, weights.unit.as_ref()?)
+    }
+
+    /// The place of the weight in a table that has it, and shows it.
+    fn weight_of(&self, table: &LogicalPlan) -> Option<usize> {
+        let (_, weights) = self.sample(table).filter(|(read, weights)| has_weights(read, weights))?;
+        let place = table.schema().index_of_column_by_name(None, &weights.weight)?;
+        (!trace::is_masked(table, place)).then_some(place)
+    }
+
+    /// Whether an expression over `rows` is made of the unit, so that to count its values is to count people.
+    ///
+    /// # Errors
+    /// `weight_required` where a policy hides who is who.
+    pub(super) fn is_of_units(&self, rows: &LogicalPlan, expression: &Expr) -> Result<bool, Error> {
+        let sources = trace::sources_of(rows, expression);
+        let mut units = sources.iter().filter(|origin| self.unit_of(origin.table) == Some(origin.column)).peekable();
+        if units.peek().is_none() {
+            return Ok(false);
+        }
+        if units.any(|origin| trace::is_masked(origin.table, origin.column)) {
+            let message = "A policy hides who the rows are of, so people cannot be counted.";
+            return Err(Error::new(Code::WeightRequired, message)
+                .hint("Count rows, count(*), or ask whoever wrote the policy."));
+        }
+        Ok(true)
+    }
+
+    /// Whether an expression over `rows` is made of a weight: then it is weighed by hand.
+    pub(super) fn is_of_weights(&self, rows: &LogicalPlan, expression: &Expr) -> bool {
+        let sources = trace::sources_of(rows, expression);
+        sources.iter().any(|origin| self.weight_of(origin.table) == Some(origin.column))
+    }
+
+    /// Whether the rows of one group, told apart by `keys`, are of one unit (and of one of its periods), so that they weigh the same.
+    pub(super) fn keeps_units(&self, rows: &LogicalPlan, keys: &[Expr]) -> bool {
+        let mut tables = Vec::new();
+        self.tables(rows, &mut tables);
+        let has_weight = |table: &&LogicalPlan| self.weight_of(table).is_some();
+        if tables.iter().any(has_weight) {
+            tables.retain(has_weight);
+        }
+        let is_told = |table: &LogicalPlan, name: &String| {
+            let place = table.schema().index_of_column_by_name(None, name);
+            place.is_some_and(|place| {
+                !trace::is_masked(table, place)
+                    && (keys.iter().any(|key| is_it(rows, key, table, place)) || is_fixed_in(rows, table, place))
+            })
+        };
+        !tables.is_empty()
+            && tables.iter().all(|table| {
+                let weights = self.sample(table).map(|(_, weights)| weights);
+                weights.is_some_and(|weights| {
+                    weights.unit.is_some()
+                        && weights.unit.iter().chain(&weights.period).all(|name| is_told(table, name))
+                })
             })
     }
 
-    /// Whether an expression over `rows` is who the row is of.
-    pub(super) fn is_unit(&self, rows: &LogicalPlan, expression: &Expr) -> bool {
-        match expression {
-            Expr::Alias(alias) => self.is_unit(rows, &alias.expr),
-            Expr::Column(column) => {
-                rows.schema().maybe_index_of_column(column).is_some_and(|place| self.is_unit_at(rows, place))
-            }
-            _ => false,
-        }
+    /// The period that nothing chooses, of rows that `keys` tell apart.
+    pub(super) fn pooled_period(&self, rows: &LogicalPlan, keys: &[Expr]) -> Option<&'a str> {
+        let mut tables = Vec::new();
+        self.tables(rows, &mut tables);
+        tables.into_iter().filter(|table| self.weight_of(table).is_some()).find_map(|table| {
+            let period = self.sample(table)?.1.period.as_ref()?;
+            let place = table.schema().index_of_column_by_name(None, period)?;
+            let is_chosen = keys.iter().any(|key| is_it(rows, key, table, place)) || is_fixed_in(rows, table, place);
+            (!is_chosen).then_some(period.as_str())
+        })
     }
 
-    /// Whether each group is of one unit, so that its rows weigh the same.
-    pub(super) fn keeps_units(&self, aggregate: &Aggregate) -> bool {
-        aggregate.group_expr.iter().any(|key| self.is_unit(&aggregate.input, key))
-            || self.is_of_one_unit(&aggregate.input)
-    }
-
-    /// Whether a condition leaves the rows of one unit only: a number, or one of the query around it.
-    fn is_of_one_unit(&self, plan: &LogicalPlan) -> bool {
-        match plan {
-            LogicalPlan::Filter(filter) => {
-                split_conjunction(&filter.predicate).into_iter().any(|condition| {
-                    let Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) = condition else {
-                        return false;
-                    };
-                    let fixes =
-                        |unit: &Expr, other: &Expr| self.is_unit(&filter.input, unit) && other.column_refs().is_empty();
-                    fixes(left, right) || fixes(right, left)
-                }) || self.is_of_one_unit(&filter.input)
+    /// A table of `rows` that names units, and is not joined by them to the weights of `by`.
+    fn strangers(&self, rows: &LogicalPlan, by: &LogicalPlan) -> Option<&'a Read> {
+        let mut tables = Vec::new();
+        self.tables(rows, &mut tables);
+        let sides = Sides::of(rows, self.reads);
+        let unit = self.unit_of(by)?;
+        tables.into_iter().find_map(|table| {
+            let (read, weights) = self.sample(table)?;
+            if has_weights(read, weights) || !sides.has(table) || !sides.has(by) {
+                return None;
             }
-            LogicalPlan::Projection(_)
-            | LogicalPlan::SubqueryAlias(_)
-            | LogicalPlan::Sort(_)
-            | LogicalPlan::Limit(_) => plan.inputs().into_iter().all(|input| self.is_of_one_unit(input)),
-            _ => false,
-        }
+            let own = self.unit_of(table)?;
+            (!sides.are_equal((table, own), (by, unit))).then_some(read)
+        })
     }
 
     /// What the rows weigh. None where they are not of a sample.
@@ -120,39 +167,45 @@ impl<'a> Samples<'a> {
         if tables.is_empty() {
             return Ok(None);
         }
-        let mut found: Vec<(&'a Read, &'a Weights, usize)> = Vec::new();
+        let mut found: Vec<Found<'_, 'a>> = Vec::new();
         for place in 0..rows.schema().fields().len() {
             let origins = trace::origins(rows, place);
-            let of_sample = origins.iter().map(|origin| {
-                let is_row = tables.iter().any(|table| std::ptr::eq(*table, origin.table));
-                let (read, weights) = self.sample(origin.table).filter(|_| is_row)?;
-                let is_weight =
-                    has_weights(read, weights) && *origin.table.schema().field(origin.column).name() == weights.weight;
-                is_weight.then_some((read, weights))
-            });
-            let of_sample: Option<Vec<_>> = of_sample.collect();
-            if let Some([(read, weights), ..]) = of_sample.as_deref() {
-                found.push((*read, *weights, place));
+            let is_row = |origin: &Origin<'_>| tables.iter().any(|table| std::ptr::eq(*table, origin.table));
+            let is_weight = |origin: &Origin<'_>| is_row(origin) && self.weight_of(origin.table) == Some(origin.column);
+            if let Some(origin) = origins.first().filter(|_| origins.iter().all(is_weight))
+                && let Some((read, weights)) = self.sample(origin.table)
+            {
+                found.push(Found { read, weights, table: origin.table, place });
             }
         }
+        // Where the tables of a dataset each have the weight, that of a table whose rows all are there goes first.
+        found.sort_by_key(|found| trace::is_null_extended(rows, found.place));
         match found.as_slice() {
             [] => Err(self.out_of_reach(call, &tables)),
-            [(read, weights, place), others @ ..]
-                if others
-                    .iter()
-                    .all(|(other, ..)| other.dataset.id == read.dataset.id && other.table != read.table) =>
+            [first, others @ ..]
+                if others.iter().all(|other| {
+                    other.read.dataset.id == first.read.dataset.id && other.read.table != first.read.table
+                }) =>
             {
-                let weight = Expr::Column(Column::from(rows.schema().qualified_field(*place)));
-                Ok(Some(Weighing { dataset: read.dataset.id.as_str(), weights, weight }))
+                if let Some(stranger) = self.strangers(rows, first.table) {
+                    return Err(not_their_own(call, stranger, first));
+                }
+                let column =
+                    |found: &Found<'_, '_>| Expr::Column(Column::from(rows.schema().qualified_field(found.place)));
+                let weight = match trace::is_null_extended(rows, first.place) && !others.is_empty() {
+                    true => coalesce(found.iter().map(column).collect()),
+                    false => column(first),
+                };
+                Ok(Some(Weighing { dataset: first.read.dataset.id.as_str(), weights: first.weights, weight }))
             }
-            [(one, weights, _), others @ ..] => {
-                let other = others.iter().map(|(other, ..)| other).find(|other| other.dataset.id != one.dataset.id);
+            [Found { read: one, weights, .. }, others @ ..] => {
+                let other = others.iter().map(|other| other.read).find(|other| other.dataset.id != one.dataset.id);
                 let names =
                     |read: &Read| TableReference::partial(read.dataset.id.as_str(), read.table.as_str()).to_string();
                 let message = format!(
                     "{call}: each row has two weights, of {} and of {}.",
                     names(one),
-                    names(other.unwrap_or(&one))
+                    names(other.unwrap_or(one))
                 );
                 Err(Error::new(Code::AmbiguousName, message).hint(format!(
                     "Say which: weighted_avg(x, t.{0}), weighted_count(t.{0}), svy_mean(x, weight => t.{0}).",
@@ -176,6 +229,13 @@ impl<'a> Samples<'a> {
         let error = Error::new(Code::WeightRequired, message);
         let plain =
             if weights.mode == crate::WeightsMode::Required { "" } else { " Or ask with apply_weights = false." };
+        let is_hidden = |table: &&LogicalPlan| {
+            let place = table.schema().index_of_column_by_name(None, weight);
+            place.is_some_and(|place| trace::is_masked(table, place))
+        };
+        if tables.iter().any(is_hidden) {
+            return error.hint(format!("A policy hides it from you.{plain}"));
+        }
         match (&weights.table, &weights.unit) {
             (Some(table), Some(unit)) if *table != read.table => {
                 error.hint(format!("Join its table: JOIN {id}.{table} USING ({unit}).{plain}"))
@@ -183,6 +243,48 @@ impl<'a> Samples<'a> {
             _ => error.hint(format!("Select {weight} in the subquery too (with GROUP BY: as a key).{plain}")),
         }
     }
+}
+
+/// A weight among the columns of rows.
+struct Found<'p, 'a> {
+    read: &'a Read,
+    weights: &'a Weights,
+    table: &'p LogicalPlan,
+    place: usize,
+}
+
+fn not_their_own(call: &str, stranger: &Read, weights: &Found<'_, '_>) -> Error {
+    let unit = weights.weights.unit.as_deref().unwrap_or("unit");
+    let (one, other) = (&stranger.table, &weights.read.table);
+    let message =
+        format!("{call}: rows of \"{one}\" are not joined to their own people's weights in \"{other}\" by \"{unit}\".");
+    Error::new(Code::WeightRequired, message).hint(format!(
+        "Join ON {one}.{unit} = {other}.{unit}; or say the weight: weighted_sum(x, {other}.{}).",
+        weights.weights.weight
+    ))
+}
+
+/// Whether `key` over `rows` is a column of `table`, or equal to it.
+fn is_it(rows: &LogicalPlan, key: &Expr, table: &LogicalPlan, column: usize) -> bool {
+    match key {
+        Expr::Alias(alias) => is_it(rows, &alias.expr, table, column),
+        Expr::Column(key) => {
+            let place = rows.schema().maybe_index_of_column(key);
+            place.is_some_and(|place| trace::column_in(rows, place, table) == Some(column))
+        }
+        _ => false,
+    }
+}
+
+/// Whether a condition leaves one value of a column of `table`: a number, or one of the query around it.
+fn is_fixed_in(rows: &LogicalPlan, table: &LogicalPlan, column: usize) -> bool {
+    trace::conditions(rows).into_iter().any(|(plan, condition)| {
+        split_conjunction(condition).into_iter().any(|part| {
+            let Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) = part else { return false };
+            (trace::is_fixed(right) && is_it(plan, left, table, column))
+                || (trace::is_fixed(left) && is_it(plan, right, table, column))
+        })
+    })
 }
 
 fn has_weights(read: &Read, weights: &Weights) -> bool {

@@ -11,7 +11,7 @@ use crate::Error;
     doc_section(label = "Weighted functions"),
     description = "Pearson's correlation of x and y in the population: their weighted covariance over the product of their weighted standard deviations, from -1 to 1, over rows where both are known. NULL where one of them does not vary, or of fewer than two rows with a positive weight.",
     syntax_example = "weighted_corr(x, y, w)",
-    sql_example = "SELECT weighted_corr(age, household_size, weight) FROM panel.people",
+    sql_example = "SELECT weighted_corr(age, amount, weight) FROM panel.events JOIN panel.people USING (person_id)",
     argument(name = "x", description = "A number. Integers and decimals become floats."),
     argument(name = "y", description = "A number."),
     argument(name = "w", description = "The weight."),

@@ -1,5 +1,10 @@
 //! Declared designs against their data.
 
+use std::sync::Arc;
+
+use arrow::csv::ReaderBuilder;
+use arrow::datatypes::{DataType, Field, Schema};
+use datafusion::datasource::MemTable;
 use engine::{Code, DesignReport, Engine, MemoryCatalog, Principal, ReplicateMethod, Replicates, Severity, Weights};
 
 use super::survey::{declared, memory, weights};
@@ -18,8 +23,19 @@ fn design() -> Weights {
     }
 }
 
+/// A table whose numbers are floats, but for `region`, which is a text.
+fn table(rows: &str) -> Arc<MemTable> {
+    let of = |name: &str| match name {
+        "region" => Field::new(name, DataType::Utf8, true),
+        _ => Field::new(name, DataType::Float64, true),
+    };
+    let schema = Arc::new(Schema::new(rows.lines().next().unwrap().split(',').map(of).collect::<Vec<_>>()));
+    let reader = ReaderBuilder::new(Arc::clone(&schema)).with_header(true).build(rows.as_bytes()).unwrap();
+    Arc::new(MemTable::try_new(schema, vec![reader.collect::<Result<_, _>>().unwrap()]).unwrap())
+}
+
 fn engine(weights: Weights, rows: &str) -> Engine {
-    let catalog = declared(MemoryCatalog::default(), "panel", weights).with_table("panel", "people", memory(rows));
+    let catalog = declared(MemoryCatalog::default(), "panel", weights).with_table("panel", "people", table(rows));
     let events = memory("person,spend\n1,5\n2,7\n");
     Engine::builder(catalog.with_table("panel", "events", events)).build().unwrap()
 }

@@ -9,6 +9,7 @@ mod join_order;
 mod limits;
 mod names;
 mod numbers;
+mod periods;
 mod policies;
 mod quality;
 mod raking;

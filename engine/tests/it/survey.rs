@@ -128,7 +128,7 @@ fn fields(column: &StructArray) -> Vec<BTreeMap<String, Option<f64>>> {
 }
 
 /// Equal to nine digits; or both no more than what rounding leaves of the estimate.
-fn is_same(found: Option<f64>, expected: Option<f64>, estimate: Option<f64>) -> bool {
+pub(super) fn is_same(found: Option<f64>, expected: Option<f64>, estimate: Option<f64>) -> bool {
     match (found, expected) {
         (Some(found), Some(expected)) => {
             let distance = (found - expected).abs();
@@ -212,7 +212,7 @@ pub(super) fn panel_catalog() -> MemoryCatalog {
 
 const JOINED: &str = "panel.events JOIN panel.people USING (person)";
 
-async fn one(engine: &Engine, sql: &str) -> BTreeMap<String, Option<f64>> {
+pub(super) async fn one(engine: &Engine, sql: &str) -> BTreeMap<String, Option<f64>> {
     let mut rows = estimates(engine, sql).await;
     assert_eq!(rows.len(), 1, "{sql}");
     rows.remove(0)

@@ -108,6 +108,14 @@ async fn plain_aggregates_become_their_weighted_forms() {
         ("SELECT count(*) FROM loose.people", "5.0"),
         // Explicit weights stay as they are written: 1 counts the sample.
         ("SELECT weighted_count(1), weighted_avg(salary, weight) FROM panel.people", "4.0|2100.0"),
+        ("SELECT sum(salary * weight) / sum(weight), sum(weight) FROM panel.people", "2100.0|5.0"),
+        ("SELECT sum(s) FROM (SELECT salary * weight AS s, weight FROM panel.people)", "10500.0"),
+        // People are counted by whatever names them.
+        ("SELECT count(DISTINCT CASE WHEN city = 'Pune' THEN id END) FROM panel.people", "2.0"),
+        (
+            "SELECT count(DISTINCT CAST(id AS VARCHAR)), approx_distinct(id), count(NULL) FROM panel.people",
+            "5.0|5.0|0.0",
+        ),
     ] {
         let found = answer(&engine, None, sql).await.map(|rows| rows.join(" "));
         assert_eq!(found.as_deref(), Ok(wanted), "{sql}");
@@ -138,6 +146,16 @@ async fn figures_and_rows_of_one_person_are_not_weighed_again() {
         ),
         ("SELECT count(*) FROM hr.staff WHERE id IN (SELECT id FROM panel.people)", "4"),
         ("SELECT id, count(*) OVER (PARTITION BY id) FROM panel.events ORDER BY id LIMIT 1", "1|2"),
+        (
+            "SELECT p.id, count(e.amount) FROM panel.people p LEFT JOIN panel.events e ON e.id = p.id GROUP BY p.id ORDER BY 1",
+            "1|2 2|1 3|3 4|0",
+        ),
+        // The group of those without events is of many people.
+        (
+            "SELECT e.id, count(*) FROM panel.people p LEFT JOIN panel.events e ON e.id = p.id GROUP BY e.id \
+             ORDER BY e.id NULLS LAST",
+            "1|3.0 2|2.0 3|1.5 |1.0",
+        ),
     ] {
         let found = answer(&engine, None, sql).await.map(|rows| rows.join(" "));
         assert_eq!(found.as_deref(), Ok(wanted), "{sql}");
@@ -159,6 +177,21 @@ async fn what_cannot_be_weighed_is_refused_and_says_what_to_do() {
             "weighted_count(t.weight)",
         ),
         ("SELECT count(*) FROM panel.people p JOIN panel.people q ON q.id = p.id", Code::AmbiguousName, "weight"),
+        (
+            "SELECT p.id, avg(q.salary) FROM panel.people p JOIN panel.people q ON q.city = p.city GROUP BY p.id",
+            Code::AmbiguousName,
+            "weight",
+        ),
+        (
+            "SELECT sum(e.amount) FROM panel.events e JOIN panel.people p ON p.id = e.amount / 10",
+            Code::WeightRequired,
+            "Join ON events.id = people.id",
+        ),
+        (
+            "SELECT count(*) FROM (SELECT DISTINCT CAST(id AS VARCHAR) FROM panel.people)",
+            Code::WeightRequired,
+            "weight",
+        ),
     ] {
         let error = error(&engine, &Principal::local(), Query::new(sql)).await;
         assert_eq!(error.code(), code, "{sql}: {error}");
@@ -202,6 +235,12 @@ async fn a_join_counts_nobody_twice() {
         ("SELECT avg(salary) FROM panel.people CROSS JOIN (SELECT max(amount) FROM panel.events) m".to_owned(), Ok("2100.0")),
         ("SELECT avg(p.salary) FROM panel.people p JOIN hr.staff s ON s.id = p.id JOIN panel.events e ON e.id = s.id".to_owned(), Err(Code::JoinMultiplies)),
         // Neither side is there once.
+        ("SELECT avg(salary) FROM (SELECT DISTINCT p.id, p.salary, p.weight FROM panel.people p JOIN panel.events e ON e.id = p.id)".to_owned(), Ok("1875.0")),
+        ("SELECT avg(salary) FROM (SELECT DISTINCT p.id, p.salary, p.weight, e.amount FROM panel.people p JOIN panel.events e ON e.id = p.id)".to_owned(), Err(Code::JoinMultiplies)),
+        ("SELECT avg(salary) FROM (SELECT p.id, p.salary, p.weight, e.amount FROM panel.people p JOIN panel.events e ON e.id = p.id GROUP BY 1, 2, 3, 4)".to_owned(), Err(Code::JoinMultiplies)),
+        ("SELECT avg(salary) FROM (SELECT p.salary, p.weight FROM panel.people p JOIN panel.events e ON e.id = p.id UNION ALL SELECT salary, weight FROM panel.people)".to_owned(), Err(Code::JoinMultiplies)),
+        ("SELECT sum(p.salary) FROM panel.people p CROSS JOIN hr.staff s LEFT JOIN hr.staff x ON x.id = p.id AND s.id = p.id".to_owned(), Err(Code::JoinMultiplies)),
+        ("SELECT avg(p.salary) FROM panel.people p JOIN hr.staff s ON s.city = p.city WHERE s.id = (SELECT max(t.id) FROM hr.staff t WHERE t.name = s.name)".to_owned(), Err(Code::JoinMultiplies)),
         ("SELECT count(*) FROM panel.people p JOIN hr.staff s ON s.city = p.city JOIN panel.events e ON e.id = p.id".to_owned(), Err(Code::JoinMultiplies)),
     ] {
         let found = answer(&engine, None, &sql).await.map(|rows| rows.join(" "));

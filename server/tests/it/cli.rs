@@ -255,8 +255,8 @@ fn check_holds_declared_designs_against_their_data() {
     fs::create_dir_all(home.join("datasets")).unwrap();
     let design = |weights: &str| {
         let file = format!(
-            "dataset: {{id: panel}}\ndatabase: {{type: csv, connection: {{path: people.csv}}}}\ntables:\n  - {{name: people, \
-             path: people.csv}}\nweights: {{table: people, unit: person, weight: weight{weights}}}\n"
+            "dataset: {{id: panel}}\ndatabase: {{type: csv, connection: {{path: people.csv}}}}\nweights: {{table: people, unit: person, \
+             weight: weight{weights}}}\n"
         );
         fs::write(home.join("datasets/panel.yaml"), file).unwrap();
     };
@@ -386,7 +386,7 @@ fn help_tells_every_command_with_an_example() {
         out(&output)
     };
     let all = help(&["--help"]);
-    for command in ["check", "datasets", "demo", "explain", "mcp", "query", "serve"] {
+    for command in ["check", "datasets", "demo", "explain", "mcp", "query", "serve", "weights"] {
         assert!(all.contains(&format!("\n  {command} ")), "{all}");
         let one = help(&[command, "--help"]);
         assert!(one.contains("Usage: weft"), "{one}");

@@ -218,7 +218,16 @@ people,age,How old are you?,,,,,
                     t,a\n";
         let (_, problems) = parse(text, &[]);
         let told: Vec<String> = problems.iter().map(|(line, fault)| format!("{line}: {fault}")).collect();
-        insta::assert_snapshot!(told.join("\n"), @"");
+        insta::assert_snapshot!(told.join("\n"), @r#"
+        3: the column has another question above
+        4: the value "1" has a row above
+        5: missing: expected true or false, found "perhaps"
+        6: order: expected a number, found "first"
+        7: this row has a label and no value
+        8: this row names no column
+        9: this row names no table
+        10: this row has more or fewer fields than the first one
+        "#);
         assert!(parse("column,value\na,1\n", &["t"]).1.is_empty());
         let (_, problems) = parse("table,colum,value\n", &[]);
         assert_eq!(problems.len(), 2, "{problems:?}");

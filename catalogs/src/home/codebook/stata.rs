@@ -52,7 +52,7 @@ mod tests {
 
             // A file that is cut anywhere is an error or less of a codebook, and nothing worse.
             let (whole, cut) = (std::fs::read(&file).unwrap(), folder.path().join("cut.dta"));
-            for end in 0..whole.len() {
+            for end in (0..whole.len()).step_by(7) {
                 std::fs::write(&cut, &whole[..end]).unwrap();
                 assert!(read(&cut).map_or(0, |columns| columns.len()) <= 3);
             }

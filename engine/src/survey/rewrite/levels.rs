@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::DataType;
 use datafusion::common::{Column, JoinType, NullEquality, Result};
-use datafusion::functions_aggregate::expr_fn::{count, max, min};
 use datafusion::logical_expr::expr::AggregateFunction;
-use datafusion::logical_expr::{Aggregate, AggregateUDF, Expr, LogicalPlan, LogicalPlanBuilder, cast, ident, lit};
+use datafusion::logical_expr::{Aggregate, AggregateUDF, Expr, LogicalPlan, LogicalPlanBuilder, ident, lit};
 
+use super::frame::{self, FRAME_PSUS, Frame, FrameOf, LEAST_FPC, MOST_FPC, frame_key, frame_stratum};
 use super::{key, share_levels, value};
 use crate::by_unit;
 use crate::merging::merged_by;
@@ -16,27 +15,20 @@ use crate::survey::design::{Design, Read, Replicates};
 use crate::survey::estimate::Estimate;
 use crate::survey::estimators::PartOf;
 use crate::survey::function::Call;
-use crate::survey::notices::{Missing, Notices};
+use crate::survey::notices::{LeftOut, Notices};
 use crate::survey::people::OfPeople;
 use crate::survey::replicated::Replicated;
 use crate::survey::report::Report;
 use crate::survey::rows::{OfRows, People};
 use crate::survey::stratum::Strata;
-use crate::survey::{single, step, trace};
+use crate::survey::{single, step};
 use crate::{Code, Error};
 
 const PSU: &str = "unit_key_psu";
 const UNIT: &str = "unit_key_person";
-const FRAME_PSUS: &str = "svy_frame_psus";
-const LEAST_FPC: &str = "svy_least_fpc";
-const MOST_FPC: &str = "svy_most_fpc";
 
 fn stratum(at: usize) -> String {
     format!("{}stratum_{at}", by_unit::UNIT)
-}
-
-fn frame_stratum(at: usize) -> String {
-    format!("svy_frame_stratum_{at}")
 }
 
 /// The sums of a stratum. Not the name of the estimate: DataFusion takes a field of one for one of the other.
@@ -84,16 +76,15 @@ impl Levels {
         let Some((_, first)) = self.calls.first() else {
             return Err(super::misplaced().into());
         };
-        self.plan_over(rows, (rows, &first.design), keys, reads, notices)
+        self.plan_over(rows, FrameOf { rows, design: &first.design, keys, reads }, keys, notices)
     }
 
     /// The estimates by key over `input`. The frame is that of a design over other rows.
     pub(super) fn plan_over(
         &self,
         input: &Arc<LogicalPlan>,
-        (rows, of_frame): (&LogicalPlan, &Design),
+        of_frame: FrameOf<'_>,
         keys: &[Expr],
-        reads: &[Read],
         notices: &Arc<Notices>,
     ) -> Result<LogicalPlan> {
         let Some((_, first)) = self.calls.first() else {
@@ -101,6 +92,7 @@ impl Levels {
         };
         let design = &first.design;
         let levels = Building { levels: self, design, is_distinct: first.is_distinct, keys, notices };
+        of_frame.note_pooled(notices);
         if let Some(replicates) = &design.replicates {
             if first.is_distinct {
                 let message = "svy_count(DISTINCT unit) does not work with replicate weights yet.";
@@ -111,8 +103,7 @@ impl Levels {
             return levels.replicated(input, replicates);
         }
         let strata = levels.strata(input)?;
-        let frame = frame(first.name(), of_frame, rows, reads)?;
-        levels.estimates(strata, frame)
+        levels.estimates(strata, frame::frame(first.name(), of_frame)?)
     }
 }
 
@@ -149,8 +140,8 @@ impl Building<'_> {
         call.filter_of_design().into_iter().chain(part.condition.clone()).reduce(Expr::and)
     }
 
-    fn of_rows(&self, call: &Call, part: &PartOf, people: People, missing: &Arc<Missing>) -> OfRows {
-        OfRows { variables: part.variables.len(), people, written: call.name(), missing: Arc::clone(missing) }
+    fn of_rows(&self, call: &Call, part: &PartOf, people: People, left_out: &Arc<LeftOut>) -> OfRows {
+        OfRows { variables: part.variables.len(), people, written: call.name(), left_out: Arc::clone(left_out) }
     }
 
     fn arguments(&self, part: &PartOf) -> Vec<Expr> {
@@ -182,10 +173,10 @@ impl Building<'_> {
     fn strata(&self, input: &Arc<LogicalPlan>) -> Result<LogicalPlan> {
         let Some(psu) = &self.design.psu else {
             let of_call = |call: &Call| {
-                let missing = self.notices.missing_of_call();
+                let left_out = self.notices.of_call();
                 let parts = call.parts.iter().map(|part| {
                     let keep = self.filter(call, part).unwrap_or_else(|| lit(true));
-                    single::call(self.of_rows(call, part, People::Unknown, &missing), self.arguments(part), keep)
+                    single::call(self.of_rows(call, part, People::Unknown, &left_out), self.arguments(part), keep)
                 });
                 parts.collect()
             };
@@ -220,22 +211,24 @@ impl Building<'_> {
         if has_people_of_their_own {
             keys.extend(unit.map(|unit| unit.clone().alias(UNIT)));
         }
-        let missing: Vec<_> = self.levels.calls.iter().map(|_| self.notices.missing_of_call()).collect();
+        let left_out: Vec<_> = self.levels.calls.iter().map(|_| self.notices.of_call()).collect();
         let of_rows = self.parts().map(|(name, at, call, part)| {
             let filter = self.filter(call, part);
             if self.is_distinct {
                 return unit_weight(self.design.weight.clone(), filter).alias(name);
             }
-            step::call(self.of_rows(call, part, people, &missing[at]), self.arguments(part), filter).alias(name)
+            step::call(self.of_rows(call, part, people, &left_out[at]), self.arguments(part), filter).alias(name)
         });
         let of_rows = of_rows.chain(self.merged()).collect();
         let first = LogicalPlan::Aggregate(Aggregate::try_new(Arc::clone(input), keys, of_rows)?);
         if !has_people_of_their_own {
             return Ok(first);
         }
-        let of_people = self.parts().map(|(name, at, call, part)| {
+        let of_people = self.parts().map(|(name, _, call, part)| {
             let level = if self.is_distinct {
-                step::call(self.of_rows(call, part, People::Each, &missing[at]), vec![lit(1.0), ident(&name)], None)
+                // People without a weight are those whose rows were all left out below.
+                let left_out = Arc::default();
+                step::call(self.of_rows(call, part, People::Each, &left_out), vec![lit(1.0), ident(&name)], None)
             } else {
                 step::call(OfPeople { variables: part.variables.len() }, vec![ident(&name)], None)
             };
@@ -275,16 +268,17 @@ impl Building<'_> {
         }
     }
 
-    fn estimates(&self, strata: LogicalPlan, frame: LogicalPlan) -> Result<LogicalPlan> {
+    fn estimates(&self, strata: LogicalPlan, frame: Frame) -> Result<LogicalPlan> {
         let builder = LogicalPlanBuilder::from(strata);
-        let names = |name: fn(usize) -> String| {
-            (0..self.design.strata.len()).map(|at| Column::from_name(name(at))).collect::<Vec<_>>()
-        };
-        let joined = if self.design.strata.is_empty() {
-            builder.cross_join(frame)?
+        let strata = 0..self.design.strata.len();
+        let ours = strata.clone().map(stratum).chain(frame.keys.iter().copied().map(key));
+        let theirs = strata.map(frame_stratum).chain(frame.keys.iter().copied().map(frame_key));
+        let on: (Vec<Column>, Vec<Column>) =
+            (ours.map(Column::from_name).collect(), theirs.map(Column::from_name).collect());
+        let joined = if on.0.is_empty() {
+            builder.cross_join(frame.plan)?
         } else {
-            let on = (names(stratum), names(frame_stratum));
-            builder.join_detailed(frame, JoinType::Left, on, None, NullEquality::NullEqualsNull)?
+            builder.join_detailed(frame.plan, JoinType::Left, on, None, NullEquality::NullEqualsNull)?
         };
         let estimates = self.levels.calls.iter().map(|(at, call)| {
             let mut arguments = vec![ident(sums(*at)), ident(FRAME_PSUS)];
@@ -295,90 +289,4 @@ impl Building<'_> {
         });
         Self::grouped(joined.build()?, self.key_names(), estimates.chain(self.merging()).collect())
     }
-}
-
-/// How many PSUs each stratum of the whole design has, and its fpc.
-fn frame(function: &str, design: &Design, rows: &LogicalPlan, reads: &[Read]) -> Result<LogicalPlan> {
-    let columns: Vec<&Expr> = design.keys().chain(&design.fpc).chain([&design.weight]).collect();
-    let (table, columns) = match &design.frame {
-        Some(frame) => named_frame(function, frame, &columns, reads)?,
-        None => base_table(function, design, rows, &columns)?,
-    };
-    let mut columns = columns.into_iter();
-    let strata: Vec<Expr> = columns.by_ref().take(design.strata.len()).collect();
-    let psu = design.psu.as_ref().and_then(|_| columns.next());
-    let fpc = design.fpc.as_ref().and_then(|_| columns.next());
-    let weight = if design.frame.is_some() { None } else { columns.next() };
-
-    let mut builder = LogicalPlanBuilder::from(table);
-    let known = strata.iter().chain(&psu).chain(&weight).map(|column| column.clone().is_not_null());
-    if let Some(known) = known.reduce(Expr::and) {
-        builder = builder.filter(known)?;
-    }
-    let strata: Vec<Expr> =
-        strata.into_iter().enumerate().map(|(at, column)| column.alias(frame_stratum(at))).collect();
-    let correction = fpc.map(|fpc| cast(fpc, DataType::Float64));
-    let of_rows =
-        correction.iter().flat_map(|fpc| [min(fpc.clone()).alias(LEAST_FPC), max(fpc.clone()).alias(MOST_FPC)]);
-    let of_psus =
-        correction.iter().flat_map(|_| [min(ident(LEAST_FPC)).alias(LEAST_FPC), max(ident(MOST_FPC)).alias(MOST_FPC)]);
-    let psus = || std::iter::once(count(lit(1_i64)).alias(FRAME_PSUS));
-    let Some(psu) = psu else {
-        return builder.aggregate(strata, psus().chain(of_rows))?.build();
-    };
-    let names: Vec<Expr> = (0..strata.len()).map(|at| ident(frame_stratum(at))).collect();
-    let by_psu: Vec<Expr> = strata.into_iter().chain([psu.alias(PSU)]).collect();
-    builder.aggregate(by_psu, of_rows)?.aggregate(names, psus().chain(of_psus))?.build()
-}
-
-/// A table, and the columns of the design in it.
-type Table = (LogicalPlan, Vec<Expr>);
-
-/// The one table that all columns of the design come from, without what the query makes of it.
-fn base_table(function: &str, design: &Design, rows: &LogicalPlan, columns: &[&Expr]) -> Result<Table> {
-    // The weight is the last of them, and if it is a column, it is one of the table that lists everybody.
-    let of_columns = columns.iter().rev().find_map(|column| trace::table_of(rows, column));
-    let table = of_columns.or_else(|| trace::only_table(rows));
-    if design.psu.is_none() && table.is_some_and(|table| !trace::has_rows_of(rows, table)) {
-        let message = format!(
-            "{function}: without psu each row of a table is drawn by itself, and these rows are joined or grouped."
-        );
-        return Err(Error::new(Code::DesignMissing, message)
-            .hint("Say what was drawn together: psu => column.")
-            .into());
-    }
-    let moved = table.and_then(|table| {
-        let columns = columns.iter().map(|column| trace::onto(rows, column, table)).collect::<Option<Vec<_>>>();
-        columns.map(|columns| (table.clone(), columns))
-    });
-    match moved {
-        Some(table) => Ok(table),
-        _ => Err(Error::new(
-            Code::DesignMissing,
-            format!("{function}: the columns of the design are not those of one table, so its PSUs are not known."),
-        )
-        .hint("Name the table that holds all of them: frame => 'dataset.table'.")
-        .into()),
-    }
-}
-
-/// The columns of the design by their names in the table that the call names. Its rows need no weight.
-fn named_frame(function: &str, frame: &str, columns: &[&Expr], reads: &[Read]) -> Result<Table> {
-    let read = reads.iter().find(|read| read.asked_as.as_deref() == Some(frame)).ok_or_else(|| {
-        Error::new(Code::TableNotFound, format!("{function}: there is no table \"{frame}\" to be the frame."))
-    })?;
-    let name = datafusion::common::TableReference::bare("svy_frame");
-    let schema = read.source.schema();
-    let (_weight, columns) = columns.split_last().ok_or_else(super::misplaced)?;
-    let named = columns.iter().map(|column| match column {
-        Expr::Column(column) if schema.index_of(&column.name).is_ok() => {
-            Ok(Expr::Column(Column::new(Some(name.clone()), &column.name)))
-        }
-        other => {
-            Err(Error::new(Code::DesignMissing, format!("{function}: the frame \"{frame}\" has no column {other}.")))
-        }
-    });
-    let named = named.collect::<Result<_, _>>()?;
-    let table = LogicalPlanBuilder::scan(name, Arc::clone(&read.source), None)?.build()?;
-    Ok((table, named))
 }

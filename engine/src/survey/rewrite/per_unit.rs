@@ -10,13 +10,13 @@
 
 use std::sync::Arc;
 
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, JoinType, NullEquality, Result};
 use datafusion::functions::expr_fn::coalesce;
 use datafusion::functions_aggregate::expr_fn::{count, sum};
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{Aggregate, Expr, ExprFunctionExt, LogicalPlan, LogicalPlanBuilder, ident, lit};
 
+use super::frame::FrameOf;
 use super::levels::Levels;
 use super::{key, value};
 use crate::reach::unit_weight;
@@ -114,7 +114,8 @@ pub(super) fn plan(
     let part = PartOf { variables: vec![coalesce(vec![ident(SUM), lit(0.0)])], condition: None };
     let mean = Call { estimator: MEAN, design, parts: vec![part], filter: None, ..call.clone() };
     let each_key: Vec<Expr> = (0..keys.len()).map(|at| ident(group_key(at))).collect();
-    let means = Levels::of(at, mean).plan_over(&Arc::new(each), (rows, &call.design), &each_key, reads, notices)?;
+    let of = FrameOf { rows, design: &call.design, keys, reads };
+    let means = Levels::of(at, mean).plan_over(&Arc::new(each), of, &each_key, notices)?;
     let Some(groups) = groups else { return Ok(means) };
     // A group in which nobody has a value is there all the same.
     let names = |name: fn(usize) -> String| (0..keys.len()).map(|at| Column::from_name(name(at))).collect::<Vec<_>>();
@@ -181,7 +182,7 @@ impl<'a> People<'a> {
             columns.extend(self.below(rows, expr).map(|own| own.alias(person_key(at))));
         }
         let mut people = LogicalPlanBuilder::from(self.table.clone());
-        for condition in self.conditions(rows)? {
+        for condition in self.conditions(rows) {
             people = people.filter(condition)?;
         }
         // A person is one, also where the table has several rows of each.
@@ -190,35 +191,17 @@ impl<'a> People<'a> {
     }
 
     /// The conditions of the query that are on people alone.
-    fn conditions(&self, rows: &LogicalPlan) -> Result<Vec<Expr>> {
+    fn conditions(&self, rows: &LogicalPlan) -> Vec<Expr> {
         let mut found = Vec::new();
         let mut add = |plan: &LogicalPlan, condition: &Expr| {
-            let of_columns = |part: &&Expr| !part.column_refs().is_empty() && !has_subquery(part);
+            let of_columns = |part: &&Expr| !part.column_refs().is_empty() && !trace::has_subquery(part);
             let parts = split_conjunction(condition).into_iter().filter(of_columns);
             found.extend(parts.filter_map(|part| self.below(plan, part)));
         };
-        rows.apply(|node| {
-            match node {
-                LogicalPlan::Filter(filter) => add(node, &filter.predicate),
-                LogicalPlan::Join(join) => {
-                    if let Some(filter) = join.filter.as_ref().filter(|_| join.join_type == JoinType::Inner) {
-                        add(node, filter);
-                    }
-                }
-                _ => {}
-            }
-            Ok(TreeNodeRecursion::Continue)
-        })?;
+        trace::conditions(rows).into_iter().for_each(|(plan, condition)| add(plan, condition));
         if let Some(filter) = &self.call.filter {
             add(rows, filter);
         }
-        Ok(found)
+        found
     }
-}
-
-fn has_subquery(expression: &Expr) -> bool {
-    let is_one = |part: &Expr| {
-        matches!(part, Expr::Exists(_) | Expr::InSubquery(_) | Expr::ScalarSubquery(_) | Expr::SetComparison(_))
-    };
-    expression.exists(|part| Ok(is_one(part))).unwrap_or(true)
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use datafusion::common::{JoinType, Result};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, ident};
 
+use super::frame::FrameOf;
 use super::levels::Levels;
 use super::points::{POINT, join, point_key, points, rows_with};
 use super::{key, value};
@@ -38,8 +39,8 @@ pub(super) fn plan(
     // The share of values up to it, and its interval on the scale of values.
     let part = PartOf { variables: vec![variable.lt_eq(ident(POINT))], condition: None };
     let share = Call { estimator: SHARE, parts: vec![part], probability: None, is_answer: false, ..call.clone() };
-    let shares =
-        Levels::of(at, share).plan_over(&Arc::new(rows_with_points), (rows, &call.design), keys, reads, notices)?;
+    let of = FrameOf { rows, design: &call.design, keys, reads };
+    let shares = Levels::of(at, share).plan_over(&Arc::new(rows_with_points), of, keys, notices)?;
     let joined = join(points, shares, keys.len(), point_key, key, JoinType::Left)?;
     let mut columns: Vec<Expr> = (0..keys.len()).map(|at| ident(point_key(at)).alias(key(at))).collect();
     let found = positions::interval([ident(VALUES), ident(POINT), ident(value(at))], call.options, notices);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use datafusion::common::Result;
 use datafusion::logical_expr::{Expr, LogicalPlan, ident};
 
+use super::frame::FrameOf;
 use super::levels::Levels;
 use super::points::{POINT, points, rows_with};
 use crate::survey::design::Read;
@@ -29,5 +30,6 @@ pub(super) fn plan(
     let rows_with_points = rows_with(rows, keys, &points)?;
     let part = PartOf { variables: vec![variable - ident(POINT)], condition: None };
     let centred = Call { parts: vec![part], ..call.clone() };
-    Levels::of(at, centred).plan_over(&Arc::new(rows_with_points), (rows, &call.design), keys, reads, notices)
+    let of = FrameOf { rows, design: &call.design, keys, reads };
+    Levels::of(at, centred).plan_over(&Arc::new(rows_with_points), of, keys, notices)
 }

@@ -32,12 +32,9 @@ impl NewTable {
     /// # Errors
     /// A usage failure where the name says no format, or a file is there and may not be replaced.
     pub(super) fn at(file: PathBuf, replace: bool) -> Result<Self, Failure> {
-        let format = match Shape::of_file(None, &file)? {
-            Shape::Encoded(format @ (Format::Csv | Format::Parquet)) => format,
-            other => {
-                return Err(Failure::usage(format!("The new table cannot be {}.", other.name()))
-                    .hint("End the name in .parquet or .csv."));
-            }
+        let Ok(Shape::Encoded(format @ (Format::Csv | Format::Parquet))) = Shape::of_file(None, &file) else {
+            return Err(Failure::usage(format!("The name {} says neither Parquet nor CSV.", file.display()))
+                .hint("End it in .parquet or .csv."));
         };
         let margins = file.with_extension("margins.csv");
         let taken = |path: &&Path| !replace && path.symlink_metadata().is_ok();

@@ -262,7 +262,7 @@ impl Coding {
             let canonical = kind.canonical(name);
             if known.insert(canonical.clone(), Some(at)).is_some() {
                 let message = format!("The margin of {variable} has the category {canonical} twice: once as {name}.");
-                return Err(Error::new(Code::InvalidArgument, message));
+                return Err(Error::new(Code::InvalidArgument, message).hint("Add the two up."));
             }
             *name = canonical;
         }
