@@ -16,13 +16,14 @@
 //! Nothing here opens a socket or a database: where data comes from is behind [`Catalog`].
 
 mod builder;
-mod by_unit;
+mod cached;
 mod catalog;
 mod code;
 mod codes;
 mod designs;
 mod error;
 mod extremes;
+mod grouping;
 mod grouping_sets;
 mod identity;
 mod integers;

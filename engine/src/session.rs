@@ -25,8 +25,9 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
 use datafusion::prelude::SessionConfig;
 
-use crate::by_unit::GroupByUnit;
+use crate::cached::{CachedPlanner, Store};
 use crate::codes::{self, DecodeFilters};
+use crate::grouping::{FewGroups, GroupByUnit};
 use crate::join_order::OrderJoins;
 use crate::memory::QueryPool;
 use crate::numbers::{FloatLiterals, Quotients};
@@ -62,7 +63,7 @@ impl Sessions {
             .with_analyzer_rules(analyzer_rules())
             .with_optimizer_rules(optimizer_rules())
             .with_physical_optimizer_rules(physical_rules(catalog))
-            .with_query_planner(Arc::new(Planner))
+            .with_query_planner(Arc::new(Planner::default()))
             .build();
         Ok(Self {
             base,
@@ -182,11 +183,15 @@ fn physical_rules(catalog: &dyn Catalog) -> Vec<Arc<dyn PhysicalOptimizerRule + 
     let at = rules.iter().position(|rule| rule.name() == "join_selection").map_or(0, |at| at + 1);
     rules.insert(at, Arc::new(GroupByUnit));
     rules.extend(catalog.physical_rules());
+    rules.push(Arc::new(FewGroups));
     rules
 }
 
-#[derive(Debug)]
-struct Planner;
+/// Plans what DataFusion does not know of.
+#[derive(Debug, Default)]
+struct Planner {
+    cached: Arc<Store>,
+}
 
 #[async_trait]
 impl QueryPlanner for Planner {
@@ -195,8 +200,9 @@ impl QueryPlanner for Planner {
         plan: &LogicalPlan,
         session: &dyn datafusion::catalog::Session,
     ) -> Result<Arc<dyn ExecutionPlan>> {
+        let cached = CachedPlanner(Arc::clone(&self.cached));
         let planners: Vec<Arc<dyn ExtensionPlanner + Send + Sync>> =
-            vec![Arc::new(BarrierPlanner), Arc::new(SharedPlanner::default())];
+            vec![Arc::new(BarrierPlanner), Arc::new(SharedPlanner::default()), Arc::new(cached)];
         DefaultPhysicalPlanner::with_extension_planners(planners).create_physical_plan(plan, session).await
     }
 }

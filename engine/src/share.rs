@@ -112,9 +112,19 @@ impl Parts {
 /// None of what is no aggregate, or would answer differently a second time.
 fn key(node: &LogicalPlan) -> Option<Key> {
     let LogicalPlan::Aggregate(_) = node else { return None };
+    Some((node.clone(), tables_of(node)?))
+}
+
+/// Whether a plan answers the same when it is asked again of the same tables.
+pub(crate) fn is_repeatable(plan: &LogicalPlan) -> bool {
+    tables_of(plan).is_some()
+}
+
+/// The tables of a plan that answers the same when it is asked again of them.
+fn tables_of(plan: &LogicalPlan) -> Option<Vec<usize>> {
     let mut tables = Vec::new();
     let mut is_repeatable = true;
-    let walked = node.apply_with_subqueries(|node| {
+    let walked = plan.apply_with_subqueries(|node| {
         if let LogicalPlan::TableScan(scan) = node {
             match source_as_provider(&scan.source) {
                 Ok(provider) => tables.push(Arc::as_ptr(&provider).cast::<()>() as usize),
@@ -127,7 +137,7 @@ fn key(node: &LogicalPlan) -> Option<Key> {
             Ok(TreeNodeRecursion::Continue)
         })
     });
-    (walked.is_ok() && is_repeatable).then(|| (node.clone(), tables))
+    (walked.is_ok() && is_repeatable).then_some(tables)
 }
 
 impl UserDefinedLogicalNodeCore for Shared {

@@ -3,6 +3,7 @@
 //! SQL sees functions, but nothing runs under their names: [`rewrite`] takes each apart into levels of plain aggregates, which
 //! vectorize, spill and distribute. One function is one file under `survey/estimators/` and one line in `ESTIMATORS`.
 
+mod chunks;
 mod design;
 mod estimate;
 mod estimators;

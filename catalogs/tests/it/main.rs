@@ -6,6 +6,7 @@ mod configuration;
 mod contract;
 mod files;
 mod folder;
+mod frames;
 mod frozen;
 mod home;
 #[cfg(test)]

@@ -84,15 +84,13 @@ async fn drive(optimized: Optimized, cut: Cut, sender: mpsc::Sender<Step>) -> Re
     let Optimized { mut physical, task, schema, permit, notices, second, .. } = optimized;
     let mut batches = execute_stream(Arc::clone(&physical), Arc::clone(&task))?;
     let mut first = batches.next().await;
-    if matches!(&first, Some(Err(error)) if second.helps(&physical, error)) {
+    let is_second = matches!(&first, Some(Err(error)) if second.helps(&physical, error));
+    if is_second {
         drop((first, batches, physical));
         notices.start_again();
         physical = second.physical(&task).await?;
         batches = execute_stream(Arc::clone(&physical), task)?;
         first = batches.next().await;
-        if sender.send(Step::Notice(spilling::NOTICE.to_owned())).await.is_err() {
-            return Ok(());
-        }
     }
     let mut rows = 0;
     let mut is_cut_short = false;
@@ -117,8 +115,9 @@ async fn drive(optimized: Optimized, cut: Cut, sender: mpsc::Sender<Step>) -> Re
         }
     }
     let last = if is_cut_short { Step::Cut } else { Step::End(joins(&physical)) };
+    let spilled = spilling::notice(&physical, is_second);
     drop((batches, physical, permit));
-    for notice in notices.sentences() {
+    for notice in notices.sentences().into_iter().chain(spilled) {
         let _ = sender.send(Step::Notice(notice)).await;
     }
     let _ = sender.send(last).await;

@@ -24,9 +24,27 @@ use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
 use crate::Error;
 use crate::policy::{Reads, verify_physical};
 
-/// What the reader of the answer is told.
-pub(super) const NOTICE: &str = "The joins did not fit in memory, so their sides were sorted on disk. With more memory \
-                                 (limits.query_memory, limits.memory) the answer comes faster.";
+/// What the reader of the answer is told of a plan that went to disk.
+pub(super) fn notice(plan: &Arc<dyn ExecutionPlan>, is_second: bool) -> Option<String> {
+    let spilled = spilled_bytes(plan);
+    let what = match (is_second, spilled) {
+        (true, _) => "The joins did not fit in memory, so their sides were sorted on disk.".to_owned(),
+        (false, 0) => return None,
+        (false, bytes) => {
+            format!(
+                "The query did not fit in memory: it wrote {} MB to disk and read them again.",
+                bytes.div_ceil(1 << 20)
+            )
+        }
+    };
+    Some(format!("{what} With more memory (limits.query_memory, limits.memory) the answer comes faster."))
+}
+
+fn spilled_bytes(plan: &Arc<dyn ExecutionPlan>) -> usize {
+    let own = plan.metrics().and_then(|metrics| metrics.spilled_bytes()).unwrap_or_default();
+    own + plan.children().into_iter().map(spilled_bytes).sum::<usize>()
+}
+
 /// The tasks of the first plan let go of their memory a moment after it.
 const PAUSE: Duration = Duration::from_millis(10);
 const PAUSES: usize = 500;

@@ -23,7 +23,7 @@ use datafusion::logical_expr::{
 
 use super::unit_weight::function as unit_weight_of;
 use super::{NAME, misplaced};
-use crate::by_unit;
+use crate::grouping;
 use crate::merging::merged_by;
 use crate::weighted::weighted_count;
 use crate::{Code, Error};
@@ -142,7 +142,7 @@ impl<'a> TwoLevels<'a> {
                 None => (*unit).clone(),
             };
             // Copies of a row that are of no unit would all go to one partition.
-            let prefix = if self.copied { "reach_" } else { by_unit::UNIT };
+            let prefix = if self.copied { "reach_" } else { grouping::UNIT };
             first_keys.push(unit.alias(format!("{prefix}{at}")));
         }
         let first_parts = self.parts.iter().enumerate().map(|(at, this)| Ok(self.first_level(this)?.alias(part(at))));

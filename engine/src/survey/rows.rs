@@ -7,6 +7,7 @@ use arrow::datatypes::DataType;
 use datafusion::common::Result;
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 
+use super::chunks::Chunks;
 use super::lists;
 use super::notices::LeftOut;
 use super::part::Part;
@@ -85,8 +86,8 @@ impl Level for OfRows {
     fn groups(&self) -> Box<dyn Groups> {
         let of = self.clone();
         match self.variables {
-            2 => Box::new(RowGroups::<2, 3, 15> { of, parts: Vec::new() }),
-            _ => Box::new(RowGroups::<1, 2, 8> { of, parts: Vec::new() }),
+            2 => Box::new(RowGroups::<2, 3, 15> { of, parts: Chunks::default() }),
+            _ => Box::new(RowGroups::<1, 2, 8> { of, parts: Chunks::default() }),
         }
     }
 }
@@ -94,17 +95,16 @@ impl Level for OfRows {
 /// The parts of groups, by their index, from `A` columns: `K` variables and the weight.
 struct RowGroups<const K: usize, const A: usize, const F: usize> {
     of: OfRows,
-    parts: Vec<Part<K, F>>,
+    parts: Chunks<Part<K, F>>,
 }
 
 impl<const K: usize, const A: usize, const F: usize> RowGroups<K, A, F> {
-    /// Adds each row that counts to the part that `part` gives for it.
-    fn add(
+    /// Calls `add` with the variables and the weight of each row that counts.
+    fn read(
         of: &OfRows,
         values: &[ArrayRef],
         filter: Option<&BooleanArray>,
-        parts: &mut [Part<K, F>],
-        part: impl Fn(usize) -> usize,
+        mut add: impl FnMut(usize, [f64; K], f64),
     ) -> Result<()> {
         let rows = Rows::<A>::unchecked(of.written, values, filter)?;
         of.left_out.count(values, filter, rows.count());
@@ -113,21 +113,33 @@ impl<const K: usize, const A: usize, const F: usize> RowGroups<K, A, F> {
         rows.for_each(|row| {
             let weight = columns[A - 1][row];
             all_fit &= is_weight(weight);
-            parts[part(row)].add(std::array::from_fn(|variable| columns[variable][row]), weight);
+            add(row, std::array::from_fn(|variable| columns[variable][row]), weight);
         });
         if all_fit { Ok(()) } else { Err(bad_weight(of.written).into()) }
     }
 
-    fn each(of: &OfRows, values: &[ArrayRef], filter: Option<&BooleanArray>) -> Result<ArrayRef> {
+    fn parts_of_each(of: &OfRows, values: &[ArrayRef], filter: Option<&BooleanArray>) -> Result<Vec<Part<K, F>>> {
         let mut parts = vec![Part::default(); values.first().map_or(0, |column| column.len())];
-        Self::add(of, values, filter, &mut parts, |row| row)?;
-        lists::column(parts.into_iter().flat_map(|part| part.of(of.people)).collect(), width(K))
+        Self::read(of, values, filter, |row, variables, weight| parts[row].add(variables, weight))?;
+        Ok(parts)
+    }
+
+    fn each(of: &OfRows, values: &[ArrayRef], filter: Option<&BooleanArray>) -> Result<ArrayRef> {
+        let parts = Self::parts_of_each(of, values, filter)?;
+        Self::column(of, parts.len(), parts.into_iter())
+    }
+
+    /// Parts as the floats of a column.
+    fn column(of: &OfRows, count: usize, parts: impl Iterator<Item = Part<K, F>>) -> Result<ArrayRef> {
+        let mut floats = Vec::with_capacity(count * width(K));
+        parts.for_each(|part| floats.extend(part.of(of.people)));
+        lists::column(floats, width(K))
     }
 }
 
 impl<const K: usize, const A: usize, const F: usize> Groups for RowGroups<K, A, F> {
     fn grow(&mut self, groups: usize) {
-        self.parts.resize(groups, Part::default());
+        self.parts.grow(groups);
     }
 }
 
@@ -140,36 +152,37 @@ impl<const K: usize, const A: usize, const F: usize> GroupsAccumulator for RowGr
         groups: usize,
     ) -> Result<()> {
         self.grow(groups);
-        touch(&self.parts, group_indices);
-        Self::add(&self.of, values, filter, &mut self.parts, |row| group_indices[row])
+        let parts = &mut self.parts;
+        touch(parts.len(), group_indices, |group| parts.at(group));
+        Self::read(&self.of, values, filter, |row, variables, weight| {
+            parts.at_mut(group_indices[row]).add(variables, weight);
+        })
     }
 
     fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
-        let parts = emit_to.take_needed(&mut self.parts);
-        lists::column(parts.into_iter().flat_map(|part| part.of(self.of.people)).collect(), width(K))
+        let count = self.parts.len();
+        Self::column(&self.of, count, self.parts.take(emit_to))
     }
 
     fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
-        Ok(to_columns(&emit_to.take_needed(&mut self.parts)))
+        Ok(to_columns(&self.parts.take(emit_to).collect::<Vec<_>>()))
     }
 
     fn merge_batch(&mut self, values: &[ArrayRef], group_indices: &[usize], groups: usize) -> Result<()> {
         self.grow(groups);
-        let parts = self.parts.as_mut_slice();
+        let parts = &mut self.parts;
         for_each_state::<Part<K, F>>(values, |row, part| {
             if let Some(group) = group_indices.get(row) {
-                parts[*group].merge(part);
+                parts.at_mut(*group).merge(part);
             }
         })
     }
 
     fn convert_to_state(&self, values: &[ArrayRef], filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
-        let mut parts = vec![Part::default(); values.first().map_or(0, |column| column.len())];
-        Self::add(&self.of, values, filter, &mut parts, |row| row)?;
-        Ok(to_columns(&parts))
+        Ok(to_columns(&Self::parts_of_each(&self.of, values, filter)?))
     }
 
     fn size(&self) -> usize {
-        self.parts.capacity() * size_of::<Part<K, F>>()
+        self.parts.size()
     }
 }

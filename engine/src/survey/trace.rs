@@ -99,39 +99,52 @@ fn scan_of(table: &LogicalPlan) -> Option<&TableScan> {
     }
 }
 
-/// The tables' columns that the column at `place` is computed from.
-pub(crate) fn sources(plan: &LogicalPlan, place: usize) -> Vec<Origin<'_>> {
-    let of = |input| move |expression: &Expr| sources_of(input, expression);
+/// The tables' columns that the columns at `places` are computed from. All at once: one level of queries may mention each column of
+/// the level below many times.
+pub(crate) fn sources(plan: &LogicalPlan, places: BTreeSet<usize>) -> Vec<Origin<'_>> {
+    if places.is_empty() {
+        return Vec::new();
+    }
     match plan {
-        plan if is_table(plan) => vec![Origin { table: plan, column: place }],
+        plan if is_table(plan) => places.into_iter().map(|column| Origin { table: plan, column }).collect(),
         LogicalPlan::Projection(projection) => {
-            projection.expr.get(place).map(of(&*projection.input)).unwrap_or_default()
+            sources(&projection.input, places_of(&projection.input, &projection.expr, &places))
         }
         LogicalPlan::Aggregate(aggregate) => {
-            aggregate.group_expr.get(place).map(of(&*aggregate.input)).unwrap_or_default()
+            sources(&aggregate.input, places_of(&aggregate.input, &aggregate.group_expr, &places))
         }
-        LogicalPlan::Join(join) => {
-            let left = join.left.schema().fields().len();
-            match join.join_type {
-                JoinType::RightSemi | JoinType::RightAnti | JoinType::RightMark => sources(&join.right, place),
-                _ if place < left => sources(&join.left, place),
-                JoinType::LeftMark => Vec::new(),
-                _ => sources(&join.right, place - left),
+        LogicalPlan::Join(join) => match join.join_type {
+            JoinType::RightSemi | JoinType::RightAnti | JoinType::RightMark => sources(&join.right, places),
+            kind => {
+                let left = join.left.schema().fields().len();
+                let (of_left, of_right): (BTreeSet<usize>, BTreeSet<usize>) =
+                    places.into_iter().partition(|place| *place < left);
+                let of_right = match kind {
+                    JoinType::LeftMark => BTreeSet::new(),
+                    _ => of_right.into_iter().map(|place| place - left).collect(),
+                };
+                [sources(&join.left, of_left), sources(&join.right, of_right)].concat()
             }
+        },
+        LogicalPlan::Union(union) => union.inputs.iter().flat_map(|input| sources(input, places.clone())).collect(),
+        LogicalPlan::Window(window) => {
+            let columns = window.input.schema().fields().len();
+            sources(&window.input, places.into_iter().filter(|place| *place < columns).collect())
         }
-        LogicalPlan::Union(union) => union.inputs.iter().flat_map(|input| sources(input, place)).collect(),
-        LogicalPlan::Window(window) if place >= window.input.schema().fields().len() => Vec::new(),
-        plan => plan.inputs().first().map(|input| sources(input, place)).unwrap_or_default(),
+        plan => plan.inputs().first().map(|input| sources(input, places)).unwrap_or_default(),
     }
+}
+
+/// The places in `input` of the columns that those of `expressions` at `places` mention.
+fn places_of(input: &LogicalPlan, expressions: &[Expr], places: &BTreeSet<usize>) -> BTreeSet<usize> {
+    let wanted = places.iter().filter_map(|place| expressions.get(*place));
+    wanted.flat_map(Expr::column_refs).filter_map(|column| input.schema().maybe_index_of_column(column)).collect()
 }
 
 /// The same of an expression over `plan`.
 pub(crate) fn sources_of<'a>(plan: &'a LogicalPlan, expression: &Expr) -> Vec<Origin<'a>> {
     let columns = expression.column_refs().into_iter();
-    columns
-        .filter_map(|column| plan.schema().maybe_index_of_column(column))
-        .flat_map(|place| sources(plan, place))
-        .collect()
+    sources(plan, columns.filter_map(|column| plan.schema().maybe_index_of_column(column)).collect())
 }
 
 /// Whether a policy hides the column's values.
@@ -230,13 +243,18 @@ pub(crate) fn has_rows_of(plan: &LogicalPlan, table: &LogicalPlan) -> bool {
 
 /// `expression` over the columns of `table`: each of its columns comes from there, is computed there, or is equal to one that does.
 pub(crate) fn onto(plan: &LogicalPlan, expression: &Expr, table: &LogicalPlan) -> Option<Expr> {
+    within(plan, expression, table, &mut 1000)
+}
+
+/// The same, by no more than `budget` computed columns: queries in queries can name a column of the one below twice, and double at each level.
+fn within(plan: &LogicalPlan, expression: &Expr, table: &LogicalPlan, budget: &mut u32) -> Option<Expr> {
     let mut is_of_it = true;
     let moved = expression
         .clone()
         .transform(|part| {
             let Expr::Column(column) = &part else { return Ok(Transformed::no(part)) };
-            let place = plan.schema().maybe_index_of_column(column);
-            match place.and_then(|place| column_onto(plan, place, table)) {
+            let place = plan.schema().maybe_index_of_column(column).filter(|_| is_of_it);
+            match place.and_then(|place| column_onto(plan, place, table, budget)) {
                 Some(found) => Ok(Transformed::yes(found)),
                 None => {
                     is_of_it = false;
@@ -250,27 +268,28 @@ pub(crate) fn onto(plan: &LogicalPlan, expression: &Expr, table: &LogicalPlan) -
 }
 
 /// The column at `place` over the columns of `table`: one of them, one that is equal to it, or what it is computed from.
-fn column_onto(plan: &LogicalPlan, place: usize, table: &LogicalPlan) -> Option<Expr> {
+fn column_onto(plan: &LogicalPlan, place: usize, table: &LogicalPlan, budget: &mut u32) -> Option<Expr> {
     if let Some(found) = column_in(plan, place, table) {
         return Some(Expr::Column(Column::from(table.schema().qualified_field(found))));
     }
-    let computed = |input: &LogicalPlan, expression: &Expr| {
+    *budget = budget.checked_sub(1)?;
+    let mut computed = |input: &LogicalPlan, expression: &Expr| {
         let is_same_each_time = !expression.is_volatile() && !has_subquery(expression) && !expression.contains_outer();
-        if is_same_each_time { onto(input, &expression.clone().unalias(), table) } else { None }
+        if is_same_each_time { within(input, &expression.clone().unalias(), table, budget) } else { None }
     };
     match plan {
         plan if is_table(plan) => None,
         LogicalPlan::Projection(projection) => computed(&projection.input, projection.expr.get(place)?),
         LogicalPlan::Aggregate(aggregate) => computed(&aggregate.input, aggregate.group_expr.get(place)?),
         LogicalPlan::Filter(_) | LogicalPlan::Sort(_) | LogicalPlan::Limit(_) | LogicalPlan::SubqueryAlias(_) => {
-            column_onto(plan.inputs().first()?, place, table)
+            column_onto(plan.inputs().first()?, place, table, budget)
         }
         LogicalPlan::Join(join) if join.join_type == JoinType::Inner => {
             let left = join.left.schema().fields().len();
             if place < left {
-                column_onto(&join.left, place, table)
+                column_onto(&join.left, place, table, budget)
             } else {
-                column_onto(&join.right, place - left, table)
+                column_onto(&join.right, place - left, table, budget)
             }
         }
         _ => None,

@@ -3,15 +3,12 @@
 //! A side is multiplied unless each other side has at most one row for each of its rows. That follows from keys (declared,
 //! constraints, GROUP BY) and from what the conditions make equal; where it does not, the query checks it when it runs.
 
-use std::collections::HashMap;
+mod columns;
+mod conditions;
 
-use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::common::{Column, Constraint, JoinType, Result};
-use datafusion::logical_expr::utils::split_conjunction;
-use datafusion::logical_expr::{
-    BinaryExpr, Distinct, Expr, ExprSchemable, Join, LogicalPlan, LogicalPlanBuilder, Operator,
-};
+use datafusion::logical_expr::{Distinct, Expr, LogicalPlan, LogicalPlanBuilder};
 
 use crate::survey::trace::{self, is_table};
 use crate::survey::{Read, read_of};
@@ -65,14 +62,7 @@ impl<'a> Sides<'a> {
     /// # Errors
     /// [`Multiplied`] where no check would help.
     pub(super) fn once(&self, values: &[Expr]) -> Result<Vec<Vec<Check>>, Multiplied> {
-        let mut own = Vec::new();
-        for column in values.iter().flat_map(Expr::column_refs) {
-            if let Some(place) = self.plan.schema().maybe_index_of_column(column) {
-                self.sources(self.plan, place, &mut own);
-            }
-        }
-        own.sort_unstable();
-        own.dedup();
+        let mut own = self.sources_of(values);
         if own.is_empty() {
             own.extend(0..self.sides.len());
         }
@@ -121,31 +111,6 @@ impl<'a> Sides<'a> {
             known[other] = true;
             checks.push(check);
         }
-    }
-
-    /// The columns whose values are given by the known sides, or are constant.
-    fn given(&self, known: &[bool]) -> Vec<Place> {
-        let mut classes: HashMap<Place, usize> = HashMap::new();
-        let mut number = 0..;
-        for [one, other] in &self.equal {
-            let of = |place: &Place| classes.get(place).copied();
-            match (of(one), of(other)) {
-                (Some(kept), Some(gone)) => {
-                    classes.values_mut().filter(|class| **class == gone).for_each(|class| *class = kept);
-                }
-                (Some(class), None) => _ = classes.insert(*other, class),
-                (None, Some(class)) => _ = classes.insert(*one, class),
-                (None, None) => {
-                    let class = number.next().unwrap_or_default();
-                    classes.extend([(*one, class), (*other, class)]);
-                }
-            }
-        }
-        let is_source = |place: &Place| known.get(place.0) == Some(&true) || self.constant.contains(place);
-        let sources: Vec<usize> =
-            classes.iter().filter(|(place, _)| is_source(place)).map(|(_, class)| *class).collect();
-        let linked = classes.iter().filter(|(_, class)| sources.contains(class)).map(|(place, _)| *place);
-        linked.chain(self.constant.iter().copied()).collect()
     }
 
     /// Sets of columns of which a side has each combination once.
@@ -251,135 +216,6 @@ impl<'a> Sides<'a> {
         self.sides.iter().position(|side| std::ptr::eq(*side, plan))
     }
 
-    /// The column of a side that the column at `place` is, value by value.
-    fn direct(&self, plan: &LogicalPlan, place: usize) -> Option<Place> {
-        if let Some(side) = self.side(plan) {
-            return Some((side, place));
-        }
-        match plan {
-            LogicalPlan::Projection(projection) => self.direct_of(&projection.input, projection.expr.get(place)?),
-            plan => {
-                let (input, place) = below(plan, place)?;
-                self.direct(input, place)
-            }
-        }
-    }
-
-    fn direct_of(&self, input: &LogicalPlan, expression: &Expr) -> Option<Place> {
-        match expression {
-            Expr::Alias(alias) => self.direct_of(input, &alias.expr),
-            Expr::Cast(cast) if keeps_apart(&cast.expr.get_type(input.schema()).ok()?, cast.field.data_type()) => {
-                self.direct_of(input, &cast.expr)
-            }
-            Expr::Column(column) => self.direct(input, input.schema().maybe_index_of_column(column)?),
-            _ => None,
-        }
-    }
-
-    /// The sides that a column is computed from.
-    fn sources(&self, plan: &LogicalPlan, place: usize, found: &mut Vec<usize>) {
-        if let Some(side) = self.side(plan) {
-            found.push(side);
-            return;
-        }
-        let of = |input: &LogicalPlan, expression: &Expr, found: &mut Vec<usize>| {
-            for column in expression.column_refs() {
-                if let Some(place) = input.schema().maybe_index_of_column(column) {
-                    self.sources(input, place, found);
-                }
-            }
-        };
-        match plan {
-            LogicalPlan::Projection(projection) => {
-                projection.expr.get(place).into_iter().for_each(|expression| of(&projection.input, expression, found));
-            }
-            LogicalPlan::Window(window) if place >= window.input.schema().fields().len() => {
-                let own = place - window.input.schema().fields().len();
-                window.window_expr.get(own).into_iter().for_each(|expression| of(&window.input, expression, found));
-            }
-            plan => {
-                if let Some((input, place)) = below(plan, place) {
-                    self.sources(input, place, found);
-                }
-            }
-        }
-    }
-
-    /// What the conditions between here and the sides say.
-    fn collect_conditions(&mut self, plan: &'a LogicalPlan) {
-        if self.side(plan).is_some() {
-            return;
-        }
-        match plan {
-            LogicalPlan::Join(join)
-                if matches!(join.join_type, JoinType::Inner | JoinType::Left | JoinType::Right | JoinType::Full) =>
-            {
-                for (left, right) in &join.on {
-                    self.equal.extend(self.pair(join, left, right));
-                }
-                for condition in join.filter.iter().flat_map(|filter| split_conjunction(filter)) {
-                    match condition {
-                        _ if join.join_type == JoinType::Inner => self.learn(plan, condition),
-                        // What an outer join asks of one of its inputs does not hold in rows without a partner.
-                        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) => {
-                            let pair = self.pair(join, left, right).or_else(|| self.pair(join, right, left));
-                            self.equal.extend(pair);
-                        }
-                        _ => {}
-                    }
-                }
-            }
-            LogicalPlan::Filter(filter) => {
-                for condition in split_conjunction(&filter.predicate) {
-                    self.learn(&filter.input, condition);
-                    self.conditions.push((&filter.input, condition));
-                }
-            }
-            _ => {}
-        }
-        for input in plan.inputs() {
-            self.collect_conditions(input);
-        }
-    }
-
-    fn pair(&self, join: &Join, left: &Expr, right: &Expr) -> Option<[Place; 2]> {
-        self.direct_of(&join.left, left).zip(self.direct_of(&join.right, right)).map(<[_; 2]>::from)
-    }
-
-    fn learn(&mut self, plan: &LogicalPlan, condition: &Expr) {
-        let Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) = condition else { return };
-        match (self.direct_of(plan, left), self.direct_of(plan, right)) {
-            (Some(one), Some(other)) => self.equal.push([one, other]),
-            (Some(place), None) if trace::is_fixed(right) => self.constant.push(place),
-            (None, Some(place)) if trace::is_fixed(left) => self.constant.push(place),
-            _ => {}
-        }
-    }
-
-    /// Whether two columns of tables are equal in all rows that have both.
-    pub(super) fn are_equal(&self, one: (&LogicalPlan, usize), other: (&LogicalPlan, usize)) -> bool {
-        let place = |(table, column): (&LogicalPlan, usize)| Some((self.side(table)?, column));
-        let (Some(one), Some(other)) = (place(one), place(other)) else { return false };
-        self.equals_of(one).contains(&other)
-    }
-
-    /// What a column is equal to, through others.
-    fn equals_of(&self, place: Place) -> Vec<Place> {
-        let mut found = vec![place];
-        let mut at = 0;
-        while let Some(place) = found.get(at).copied() {
-            let next = self.equal.iter().filter_map(|[one, other]| match (*one == place, *other == place) {
-                (true, _) => Some(*other),
-                (_, true) => Some(*one),
-                _ => None,
-            });
-            let new: Vec<Place> = next.filter(|next| !found.contains(next)).collect();
-            found.extend(new);
-            at += 1;
-        }
-        found
-    }
-
     /// The parts of unions, DISTINCT and GROUP BY that `values` come from, with what they are there: a join below may have
     /// multiplied them. Not where all rows of the part are told apart by columns of the values' own side.
     pub(super) fn below(&self, values: &[Expr]) -> Vec<(&'a LogicalPlan, Vec<Expr>)> {
@@ -427,50 +263,7 @@ impl<'a> Sides<'a> {
 /// Whether all of `columns` come from the side that `own` come from.
 fn are_of_one_side(plan: &LogicalPlan, own: &[Expr], columns: &[Expr], reads: &[Read]) -> bool {
     let sides = Sides::of(plan, reads);
-    let of = |expressions: &[Expr]| {
-        let mut found = Vec::new();
-        for column in expressions.iter().flat_map(Expr::column_refs) {
-            if let Some(place) = plan.schema().maybe_index_of_column(column) {
-                sides.sources(plan, place, &mut found);
-            }
-        }
-        found
-    };
-    let own = of(own);
-    of(columns).iter().all(|side| own.contains(side))
-}
-
-/// Whether different values stay different when they are cast.
-fn keeps_apart(from: &DataType, to: &DataType) -> bool {
-    let is_text = |data_type: &DataType| matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
-    let is_wider = || from.primitive_width() <= to.primitive_width();
-    let is_widened = (from.is_signed_integer() && to.is_signed_integer() && is_wider())
-        || (from.is_unsigned_integer() && to.is_unsigned_integer() && is_wider());
-    from == to || is_widened || (is_text(to) && (is_text(from) || from.is_integer()))
-}
-
-/// The input that the column at `place` comes through unchanged, and its place there.
-fn below(plan: &LogicalPlan, place: usize) -> Option<(&LogicalPlan, usize)> {
-    match plan {
-        LogicalPlan::Join(join) => {
-            let left = join.left.schema().fields().len();
-            match join.join_type {
-                JoinType::RightSemi | JoinType::RightAnti | JoinType::RightMark => Some((&*join.right, place)),
-                _ if place < left => Some((&*join.left, place)),
-                JoinType::LeftMark => None,
-                _ => Some((&*join.right, place - left)),
-            }
-        }
-        LogicalPlan::Window(window) => {
-            (place < window.input.schema().fields().len()).then_some((&*window.input, place))
-        }
-        LogicalPlan::Filter(_)
-        | LogicalPlan::Sort(_)
-        | LogicalPlan::Limit(_)
-        | LogicalPlan::Repartition(_)
-        | LogicalPlan::SubqueryAlias(_) => plan.inputs().first().map(|input| (*input, place)),
-        _ => None,
-    }
+    sides.sources_of(columns).is_subset(&sides.sources_of(own))
 }
 
 /// What is joined: everything down to which no join is looked through.

@@ -47,24 +47,29 @@ impl<'a> Samples<'a> {
     }
 
     /// The tables of samples whose rows are still rows in `plan`, and not yet figures.
-    fn tables<'p>(&self, plan: &'p LogicalPlan, found: &mut Vec<&'p LogicalPlan>) {
+    fn tables<'p>(&self, plan: &'p LogicalPlan) -> Vec<&'p LogicalPlan> {
+        let of_inputs = || plan.inputs().into_iter().flat_map(|input| self.tables(input)).collect();
         match plan {
-            plan if is_table(plan) => found.extend(self.sample(plan).map(|_| plan)),
-            LogicalPlan::Aggregate(aggregate) if !self.keeps_units(&aggregate.input, &aggregate.group_expr) => {}
-            LogicalPlan::Distinct(Distinct::All(input)) if !self.has_unit(input) => {}
+            plan if is_table(plan) => self.sample(plan).map(|_| plan).into_iter().collect(),
+            LogicalPlan::Aggregate(aggregate) => {
+                let tables = self.tables(&aggregate.input);
+                let is_kept = self.are_told(&tables, &aggregate.input, &aggregate.group_expr);
+                if is_kept { tables } else { Vec::new() }
+            }
+            LogicalPlan::Distinct(Distinct::All(input)) if !self.has_unit(input) => Vec::new(),
             LogicalPlan::Join(join) => match join.join_type {
-                JoinType::LeftSemi | JoinType::LeftAnti | JoinType::LeftMark => self.tables(&join.left, found),
-                JoinType::RightSemi | JoinType::RightAnti | JoinType::RightMark => self.tables(&join.right, found),
-                _ => plan.inputs().into_iter().for_each(|input| self.tables(input, found)),
+                JoinType::LeftSemi | JoinType::LeftAnti | JoinType::LeftMark => self.tables(&join.left),
+                JoinType::RightSemi | JoinType::RightAnti | JoinType::RightMark => self.tables(&join.right),
+                _ => of_inputs(),
             },
-            plan => plan.inputs().into_iter().for_each(|input| self.tables(input, found)),
+            _ => of_inputs(),
         }
     }
 
     /// Whether a row tells whose it is, be it by something made of the unit.
     fn has_unit(&self, plan: &LogicalPlan) -> bool {
-        let mut sources = (0..plan.schema().fields().len()).flat_map(|place| trace::sources(plan, place));
-        sources.any(|origin| self.unit_of(origin.table) == Some(origin.column))
+        let all = (0..plan.schema().fields().len()).collect();
+        trace::sources(plan, all).into_iter().any(|origin| self.unit_of(origin.table) == Some(origin.column))
     }
 
     /// The place of the unit among the columns of a table of a sample.
@@ -106,8 +111,12 @@ impl<'a> Samples<'a> {
 
     /// Whether the rows of one group, told apart by `keys`, are of one unit (and of one of its periods), so that they weigh the same.
     pub(super) fn keeps_units(&self, rows: &LogicalPlan, keys: &[Expr]) -> bool {
-        let mut tables = Vec::new();
-        self.tables(rows, &mut tables);
+        self.are_told(&self.tables(rows), rows, keys)
+    }
+
+    /// The same of `tables`, whose rows `rows` are.
+    fn are_told(&self, tables: &[&LogicalPlan], rows: &LogicalPlan, keys: &[Expr]) -> bool {
+        let mut tables = tables.to_vec();
         let has_weight = |table: &&LogicalPlan| self.weight_of(table).is_some();
         if tables.iter().any(has_weight) {
             tables.retain(has_weight);
@@ -131,8 +140,7 @@ impl<'a> Samples<'a> {
 
     /// The period that nothing chooses, of rows that `keys` tell apart.
     pub(super) fn pooled_period(&self, rows: &LogicalPlan, keys: &[Expr]) -> Option<&'a str> {
-        let mut tables = Vec::new();
-        self.tables(rows, &mut tables);
+        let tables = self.tables(rows);
         tables.into_iter().filter(|table| self.weight_of(table).is_some()).find_map(|table| {
             let period = self.sample(table)?.1.period.as_ref()?;
             let place = table.schema().index_of_column_by_name(None, period)?;
@@ -143,8 +151,7 @@ impl<'a> Samples<'a> {
 
     /// A table of `rows` that names units, and is not joined by them to the weights of `by`.
     fn strangers(&self, rows: &LogicalPlan, by: &LogicalPlan) -> Option<&'a Read> {
-        let mut tables = Vec::new();
-        self.tables(rows, &mut tables);
+        let tables = self.tables(rows);
         let sides = Sides::of(rows, self.reads);
         let unit = self.unit_of(by)?;
         tables.into_iter().find_map(|table| {
@@ -162,8 +169,7 @@ impl<'a> Samples<'a> {
     /// # Errors
     /// `weight_required` where the weight is out of reach of `call`; `ambiguous_name` where there are two.
     pub(super) fn weighing(&self, call: &str, rows: &LogicalPlan) -> Result<Option<Weighing<'a>>, Error> {
-        let mut tables = Vec::new();
-        self.tables(rows, &mut tables);
+        let tables = self.tables(rows);
         if tables.is_empty() {
             return Ok(None);
         }

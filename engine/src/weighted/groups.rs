@@ -35,8 +35,8 @@ impl<S: Statistic<A>, const A: usize> GroupsAccumulator for MomentGroups<S, A> {
     ) -> Result<()> {
         let rows = Rows::<A>::unchecked(S::WRITTEN, values, opt_filter)?;
         self.moments.resize(total_num_groups, S::Moments::default());
-        touch(&self.moments, group_indices);
         let moments = self.moments.as_mut_slice();
+        touch(moments.len(), group_indices, |group| &moments[group]);
         let columns = rows.columns();
         // Checked on the way, since a pass of its own would read the weights twice from memory.
         let mut all_fit = true;
@@ -97,13 +97,11 @@ impl<S: Statistic<A>, const A: usize> GroupsAccumulator for MomentGroups<S, A> {
 
 /// Reads what the rows of a batch are going to change, so that it is in the cache by then. Each read waits for no other, where
 /// each change would wait for its own.
-pub(crate) fn touch<M: Moments>(moments: &[M], groups: &[usize]) {
+pub(crate) fn touch<'a, M: Moments>(count: usize, groups: &[usize], of: impl Fn(usize) -> &'a M) {
     /// Fewer are there anyway.
     const MANY: usize = 8192;
-    if moments.len() > MANY {
-        let first = |group: &usize| {
-            moments.get(*group).and_then(|moments| moments.fields().first()).map_or(0, |field| field.to_bits())
-        };
+    if count > MANY {
+        let first = |group: &usize| of(*group).fields().first().map_or(0, |field| field.to_bits());
         black_box(groups.iter().fold(0, |all, group| all ^ first(group)));
     }
 }

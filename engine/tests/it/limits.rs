@@ -130,7 +130,44 @@ async fn groups_by_unit_beyond_their_memory_go_to_disk_and_say_the_same() {
         let plan = collect(tight.query(&Principal::local(), analyzed).await.unwrap()).await.unwrap();
         let step = plan.lines().find(|line| line.contains("ByUnitExec")).unwrap();
         assert!(step.contains("spill_count") && !step.contains("spill_count=0,"), "{step}");
+        let mut stream = tight.query(&Principal::local(), Query::new(sql)).await.unwrap();
+        while stream.next().await.transpose().unwrap().is_some() {}
+        let notices = stream.summary().notices.join(" ");
+        assert!(notices.contains("did not fit in memory: it wrote"), "{notices}");
     }
+}
+
+#[tokio::test]
+async fn few_groups_of_whole_numbers_are_listed_and_many_are_not() {
+    let catalog = MemoryCatalog::default().with_batches("big", "events", events().schema(), vec![events()]).unwrap();
+    let engine = Engine::builder(catalog).build().unwrap();
+    let figures = "count(*) AS n, sum(x) AS s, max(house) AS h, round(weighted_avg(x, w), 9) AS a, \
+                   sum(x) FILTER (WHERE x > 50) AS f, min(w) AS l";
+    for keys in [
+        vec!["k"],
+        vec!["k", "x - 50"],
+        vec!["nullif(k, 3)", "CAST(x % 2 AS TINYINT UNSIGNED)"],
+        // Many, and far from each other.
+        vec!["person * 53 + k"],
+        vec!["person", "k"],
+        vec!["(k - 26) * 300000000000000000", "x"],
+        vec!["CASE WHEN person < 4000 THEN k ELSE person * 1000000 END"],
+    ] {
+        let grouped = |of: fn(&&str) -> String| {
+            let keys = keys.iter().map(of).collect::<Vec<_>>().join(", ");
+            format!("SELECT * FROM (SELECT {figures} FROM big.events GROUP BY {keys}) ORDER BY n, s, h, a, f, l")
+        };
+        let (listed, hashed) = (grouped(|key| (*key).to_owned()), grouped(|key| format!("CAST({key} AS VARCHAR)")));
+        let wanted = rows(&engine, &Principal::local(), &hashed).await;
+        assert!(wanted.len() > 52, "{}", wanted.len());
+        assert_eq!(rows(&engine, &Principal::local(), &listed).await, wanted, "{listed}");
+        for (sql, is_listed) in [(&listed, true), (&hashed, false)] {
+            let plan = engine.query(&Principal::local(), Query::new(sql).explain(Explain::Plan)).await.unwrap();
+            assert_eq!(collect(plan).await.unwrap().contains("FewGroupsExec"), is_listed, "{sql}");
+        }
+    }
+    let nobody = format!("SELECT k, {figures} FROM big.events WHERE x > 1000 GROUP BY k");
+    assert!(rows(&engine, &Principal::local(), &nobody).await.is_empty());
 }
 
 #[tokio::test]

@@ -252,6 +252,28 @@ async fn a_join_counts_nobody_twice() {
     assert!(text.contains("avg(p.salary)") && text.contains("panel.events") && text.contains("subquery"), "{text}");
 }
 
+/// Each level names what is below it twice: who walks it once for each name never comes back.
+#[tokio::test]
+async fn queries_in_queries_take_no_longer_than_they_are_deep() {
+    let engine = engine(WeightsMode::Default);
+    let chain = |step: &str, group: &str| {
+        let steps: Vec<String> =
+            (1..=40).map(|at| format!("t{at} AS (SELECT {step} FROM t{} {group})", at - 1)).collect();
+        format!("WITH t0 AS (SELECT id, weight, salary AS a, salary AS b FROM panel.people), {}", steps.join(", "))
+    };
+    let figures = chain("id, weight, a + b AS a, a - b AS b", "");
+    let people = chain("id, weight, a, b", "GROUP BY id, weight, a, b");
+    for (sql, wanted) in [
+        (format!("{figures} SELECT count(*), min(b) > 0 FROM t40"), Ok("5.0|true")),
+        (format!("{figures} SELECT sum(a) = sum(b) FROM t40"), Ok("true")),
+        (format!("{people} SELECT avg(a) FROM t40"), Ok("2100.0")),
+        (format!("{figures} SELECT svy_mean(a, psu => b) FROM t40"), Err(Code::DesignMissing)),
+    ] {
+        let found = answer(&engine, None, &sql).await.map(|rows| rows.join(" "));
+        assert_eq!(found.as_deref(), wanted.as_deref(), "{}", &sql[sql.len() - 60..]);
+    }
+}
+
 #[tokio::test]
 async fn an_answer_and_its_plan_say_that_they_are_weighted() {
     let engine = engine(WeightsMode::Default);

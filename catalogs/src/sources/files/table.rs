@@ -29,7 +29,7 @@ use object_store::{ObjectMeta, ObjectStore};
 use super::find::{DataFile, Found};
 use super::learned::Learned;
 use super::prune::{PartitionFilters, is_on};
-use super::store::Hive;
+use super::store::{Hive, Stored};
 use super::{Format, Mixing, invalid_file, merge, partition, unreachable_file};
 
 /// Files that are looked into at once.
@@ -355,7 +355,9 @@ pub(crate) fn object_meta(file: &DataFile) -> Result<ObjectMeta, Error> {
         // Footers are told apart by size and time, and a store's clock is coarse: the version makes it finer.
         last_modified += TimeDelta::nanoseconds(i64::try_from(file.identity % 1_000_000_000).unwrap_or_default());
     }
-    Ok(ObjectMeta { location, last_modified, size: file.size, e_tag: None, version: None })
+    let is_told_apart = file.stored.as_ref().is_none_or(Stored::is_told_apart);
+    let version = is_told_apart.then(|| file.identity.to_string());
+    Ok(ObjectMeta { location, last_modified, size: file.size, e_tag: None, version })
 }
 
 /// The folder that files of this machine are in. Files in stores carry their own.

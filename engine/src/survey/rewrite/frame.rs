@@ -9,7 +9,8 @@ use datafusion::common::{Column, Result};
 use datafusion::functions_aggregate::expr_fn::{count, max, min};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast, ident, lit};
 
-use crate::survey::design::{Design, Read};
+use crate::cached::Cached;
+use crate::survey::design::{Design, Read, read_of};
 use crate::survey::notices::Notices;
 use crate::survey::trace;
 use crate::{Code, Error};
@@ -109,6 +110,7 @@ pub(super) fn frame(function: &str, of: FrameOf<'_>) -> Result<Frame> {
     let psu = design.psu.as_ref().and_then(|_| columns.next());
     let fpc = design.fpc.as_ref().and_then(|_| columns.next());
     let weight = if design.frame.is_some() { None } else { columns.next() };
+    let dataset = trace::only_table(&table).and_then(|table| read_of(table, reads)).map(|read| &read.dataset);
 
     let mut builder = LogicalPlanBuilder::from(table);
     let known = strata.iter().chain(&psu).chain(&weight).map(|column| column.clone().is_not_null());
@@ -132,6 +134,10 @@ pub(super) fn frame(function: &str, of: FrameOf<'_>) -> Result<Frame> {
             let by_psu: Vec<Expr> = strata.into_iter().chain([psu.alias(PSU)]).collect();
             builder.aggregate(by_psu, of_rows)?.aggregate(names, psus().chain(of_psus))?.build()?
         }
+    };
+    let plan = match dataset {
+        Some(dataset) => Cached::over(plan, dataset),
+        None => plan,
     };
     Ok(Frame { plan, keys: places })
 }

@@ -8,7 +8,7 @@ use datafusion::logical_expr::{Aggregate, AggregateUDF, Expr, LogicalPlan, Logic
 
 use super::frame::{self, FRAME_PSUS, Frame, FrameOf, LEAST_FPC, MOST_FPC, frame_key, frame_stratum};
 use super::{key, share_levels, value};
-use crate::by_unit;
+use crate::grouping;
 use crate::merging::merged_by;
 use crate::reach::unit_weight;
 use crate::survey::design::{Design, Read, Replicates};
@@ -28,7 +28,7 @@ const PSU: &str = "unit_key_psu";
 const UNIT: &str = "unit_key_person";
 
 fn stratum(at: usize) -> String {
-    format!("{}stratum_{at}", by_unit::UNIT)
+    format!("{}stratum_{at}", grouping::UNIT)
 }
 
 /// The sums of a stratum. Not the name of the estimate: DataFusion takes a field of one for one of the other.

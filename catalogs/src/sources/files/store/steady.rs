@@ -6,6 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
+use chrono::DateTime;
 use engine::Error;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
@@ -40,6 +41,12 @@ impl Stored {
         let mut hasher = DefaultHasher::new();
         (&meta.e_tag, &meta.version).hash(&mut hasher);
         hasher.finish()
+    }
+
+    /// Whether a new version is told from the old one by more than its size.
+    pub(in crate::sources::files) fn is_told_apart(&self) -> bool {
+        let meta = &self.meta;
+        meta.e_tag.is_some() || meta.version.is_some() || meta.last_modified > DateTime::UNIX_EPOCH
     }
 
     /// The file as a store by itself, whatever name it is asked by.

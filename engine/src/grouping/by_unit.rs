@@ -1,9 +1,13 @@
-//! The step itself: rows in by unit, a row out for each unit in each group.
+//! GROUP BY with a unit among its keys: the first of the two levels that survey estimates and `reach` are made of.
+//!
+//! There are many units (people, PSUs) and few groups, so nearly every row is of another group of the pair. DataFusion's first
+//! pass would hand each row on as a whole state; here the rows themselves go to the partition of their unit, and are added up there
+//! once. Without enough memory the sums go to disk, by unit, and come back part by part.
 
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch};
+use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{DataFusionError, Result, internal_err};
@@ -25,18 +29,15 @@ use futures::stream::{self, BoxStream};
 use futures::{StreamExt, TryStreamExt};
 
 use super::UNIT;
-use super::spill::Spill;
+use super::inputs::Inputs;
+use super::spill::{Managers, Part, Spill};
 use super::table::{Known, Layout, Table};
-
-/// What a call takes, and which rows it takes it of.
-type Arguments = (Vec<Arc<dyn PhysicalExpr>>, Option<Arc<dyn PhysicalExpr>>);
 
 /// An aggregate in one step, over rows that are spread by unit.
 #[derive(Debug, Clone)]
 pub(super) struct ByUnitExec {
     input: Arc<dyn ExecutionPlan>,
-    keys: Vec<Arc<dyn PhysicalExpr>>,
-    arguments: Vec<Arguments>,
+    inputs: Inputs,
     layout: Layout,
     schema: SchemaRef,
     properties: Arc<PlanProperties>,
@@ -56,11 +57,9 @@ impl ByUnitExec {
             is_unit: group_by.expr().iter().map(|(_, name)| name.starts_with(UNIT)).collect(),
             calls: aggregate.aggr_expr().to_vec(),
         };
-        let filters = aggregate.filter_expr().iter().cloned();
-        let arguments = layout.calls.iter().map(|call| call.expressions()).zip(filters).collect();
         let properties = properties(&input, &layout, &schema);
         let metrics = ExecutionPlanMetricsSet::new();
-        Ok(Self { input, keys: group_by.input_exprs(), arguments, layout, schema, properties, metrics })
+        Ok(Self { input, inputs: Inputs::of(aggregate), layout, schema, properties, metrics })
     }
 
     /// Keys, states: what is on disk when memory does not suffice.
@@ -90,7 +89,7 @@ fn properties(input: &Arc<dyn ExecutionPlan>, layout: &Layout, schema: &SchemaRe
 impl DisplayAs for ByUnitExec {
     fn fmt_as(&self, _t: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names = |of_units| {
-            let keys = self.layout.columns(&self.keys, of_units);
+            let keys = self.layout.columns(&self.inputs.keys, of_units);
             keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
         };
         let calls: Vec<&str> = self.layout.calls.iter().map(|call| call.name()).collect();
@@ -112,16 +111,17 @@ impl ExecutionPlan for ByUnitExec {
     }
 
     fn input_distribution_requirements(&self) -> InputDistributionRequirements {
-        InputDistributionRequirements::new(vec![Distribution::KeyPartitioned(self.layout.columns(&self.keys, true))])
+        InputDistributionRequirements::new(vec![Distribution::KeyPartitioned(
+            self.layout.columns(&self.inputs.keys, true),
+        )])
     }
 
     fn apply_expressions(
         &self,
         f: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
     ) -> Result<TreeNodeRecursion> {
-        let arguments = self.arguments.iter().flat_map(|(values, filter)| values.iter().chain(filter));
         let mut next = TreeNodeRecursion::Continue;
-        for expression in self.keys.iter().chain(arguments) {
+        for expression in self.inputs.all() {
             next = next.visit_sibling(|| f(expression))?;
         }
         Ok(next)
@@ -144,9 +144,12 @@ impl ExecutionPlan for ByUnitExec {
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let rows = self.input.execute(partition, Arc::clone(&context))?;
-        let spill = SpillMetrics::new(&self.metrics, partition);
-        let spill = SpillManager::new(context.runtime_env(), spill, self.state_schema()?);
-        let spill = spill.with_compression_type(context.session_config().spill_compression());
+        let metrics = SpillMetrics::new(&self.metrics, partition);
+        let manager = |schema| {
+            SpillManager::new(context.runtime_env(), metrics.clone(), schema)
+                .with_compression_type(context.session_config().spill_compression())
+        };
+        let spill = Managers { states: manager(self.state_schema()?), rows: manager(self.input.schema()) };
         let memory = MemoryConsumer::new(format!("ByUnitExec[{partition}]")).with_can_spill(true);
         let work = Work {
             step: self.clone(),
@@ -159,7 +162,7 @@ impl ExecutionPlan for ByUnitExec {
     }
 }
 
-/// So often are units spread over files anew. Each time the parts are 64 times smaller.
+/// So often are units spread over files anew. Each time the parts are 32 times smaller.
 const MOST_DEPTH: u64 = 4;
 
 /// One partition at work.
@@ -167,33 +170,33 @@ struct Work {
     step: ByUnitExec,
     metrics: BaselineMetrics,
     memory: MemoryReservation,
-    spill: SpillManager,
+    spill: Managers,
     batch_rows: usize,
 }
 
 type Rows = BoxStream<'static, Result<RecordBatch>>;
 
-/// What remains to be read: rows, or states that went to disk.
+/// What remains to be read: rows, or what went to disk.
 enum Left {
     Rows(SendableRecordBatchStream),
-    States { file: Arc<dyn SpillFile>, depth: u64 },
+    Part { part: Part, depth: u64 },
 }
 
-/// What came of it: the groups, or more files than before.
+/// What came of it: the groups, or more parts than before.
 enum Read {
     Groups(Vec<Result<RecordBatch>>),
     Spilled(Vec<Left>),
 }
 
 impl Work {
-    /// The groups of all rows. Each file holds all there is of its units, so it is read like rows; what is too large is spread again.
+    /// The groups of all rows. Each part holds all there is of its units, so it is read like rows; what is too large is spread again.
     fn groups(self, rows: SendableRecordBatchStream) -> Rows {
         let made = stream::try_unfold((self, vec![Left::Rows(rows)]), async |(work, mut left)| {
             let Some(next) = left.pop() else { return Ok(None) };
             match work.read(next).await? {
                 Read::Groups(groups) => Ok::<_, DataFusionError>(Some((stream::iter(groups), (work, left)))),
-                Read::Spilled(files) => {
-                    left.extend(files);
+                Read::Spilled(parts) => {
+                    left.extend(parts);
                     Ok(Some((stream::iter(Vec::new()), (work, left))))
                 }
             }
@@ -202,53 +205,32 @@ impl Work {
     }
 
     async fn read(&self, left: Left) -> Result<Read> {
-        let (mut batches, depth, is_states) = match left {
-            Left::Rows(rows) => (rows, 0, false),
-            Left::States { file, depth } => (self.spill.read_spill_as_stream(file, None)?, depth, true),
+        let (states, rows, depth) = match left {
+            Left::Rows(rows) => (None, Some(rows), 0),
+            Left::Part { part: Part { states, rows }, depth } => {
+                let read = |manager: &SpillManager, file: Option<Arc<dyn SpillFile>>| {
+                    file.map(|file| manager.read_spill_as_stream(file, None)).transpose()
+                };
+                (read(&self.spill.states, states)?, read(&self.spill.rows, rows)?, depth)
+            }
         };
         self.memory.free();
-        let mut table = Table::new(&self.step.layout)?;
-        let mut spill: Option<Spill> = None;
-        while let Some(batch) = batches.try_next().await? {
-            let _timer = self.metrics.elapsed_compute().timer();
-            if is_states {
-                table.merge(batch.columns())?;
-            } else {
-                self.add(&mut table, &batch)?;
-            }
-            if let Err(error) = self.memory.try_resize(table.size()) {
-                if depth == MOST_DEPTH {
-                    return Err(error);
-                }
-                let spill = match &mut spill {
-                    Some(spill) => spill,
-                    none => none.insert(Spill::create(&self.spill, depth)?),
-                };
-                spill.write(std::mem::replace(&mut table, Table::new(&self.step.layout)?))?;
-                self.memory.free();
+        let mut known = Growing { work: self, depth, table: Table::new(&self.step.layout)?, spill: None };
+        if let Some(mut states) = states {
+            while let Some(batch) = states.try_next().await? {
+                let _timer = self.metrics.elapsed_compute().timer();
+                known.table.merge(batch.columns())?;
+                known.fit()?;
             }
         }
-        drop(batches);
-        let Some(mut spill) = spill else { return Ok(Read::Groups(self.batches(table.take_values()?)?)) };
-        if !table.is_empty() {
-            spill.write(table)?;
+        if let Some(mut rows) = rows {
+            while let Some(batch) = rows.try_next().await? {
+                let _timer = self.metrics.elapsed_compute().timer();
+                known.add(&batch)?;
+                known.fit()?;
+            }
         }
-        self.memory.free();
-        let states = |file| Left::States { file, depth: depth + 1 };
-        Ok(Read::Spilled(spill.finish()?.into_iter().map(states).collect()))
-    }
-
-    fn add(&self, table: &mut Table, batch: &RecordBatch) -> Result<()> {
-        if batch.num_rows() == 0 {
-            return Ok(());
-        }
-        let keys = evaluate_expressions_to_arrays(&self.step.keys, batch)?;
-        let arguments = self.step.arguments.iter().map(|(values, filter)| {
-            let values = evaluate_expressions_to_arrays(values, batch)?;
-            let filter = filter.as_ref().map(|filter| condition(filter, batch)).transpose()?;
-            Ok((values, filter))
-        });
-        table.add(&keys, &arguments.collect::<Result<Vec<_>>>()?)
+        known.finish()
     }
 
     /// The groups in batches.
@@ -260,10 +242,57 @@ impl Work {
     }
 }
 
-fn condition(filter: &Arc<dyn PhysicalExpr>, batch: &RecordBatch) -> Result<BooleanArray> {
-    let column: ArrayRef = filter.evaluate(batch)?.into_array(batch.num_rows())?;
-    match column.as_boolean_opt() {
-        Some(condition) => Ok(condition.clone()),
-        None => internal_err!("a filter is {}", column.data_type()),
+/// What is known so far of the groups of a part, in memory and on disk.
+struct Growing<'a> {
+    work: &'a Work,
+    depth: u64,
+    table: Table,
+    spill: Option<Spill>,
+}
+
+impl Growing<'_> {
+    fn add(&mut self, rows: &RecordBatch) -> Result<()> {
+        let Work { step, .. } = self.work;
+        if rows.num_rows() == 0 {
+            return Ok(());
+        }
+        if let Some(spill) = self.spill.as_mut().filter(|spill| spill.takes_rows()) {
+            let units = step.layout.columns(&step.inputs.keys, true);
+            return spill.write_rows(rows, &evaluate_expressions_to_arrays(&units, rows)?);
+        }
+        let (keys, arguments) = step.inputs.evaluate(rows)?;
+        self.table.add(&keys, &arguments)
+    }
+
+    /// Makes sure that it is within memory: else it goes to disk.
+    fn fit(&mut self) -> Result<()> {
+        let Work { step, memory, spill: managers, .. } = self.work;
+        let waiting = self.spill.as_ref().map_or(0, Spill::size);
+        let Err(error) = memory.try_resize(self.table.size() + waiting) else { return Ok(()) };
+        if let (0, Some(spill)) = (self.table.len(), &mut self.spill) {
+            return spill.flush();
+        }
+        if self.depth == MOST_DEPTH {
+            return Err(error);
+        }
+        let spill = match &mut self.spill {
+            Some(spill) => spill,
+            none => none.insert(Spill::create(managers, self.depth)?),
+        };
+        spill.write(std::mem::replace(&mut self.table, Table::new(&step.layout)?), managers)?;
+        memory.free();
+        Ok(())
+    }
+
+    fn finish(self) -> Result<Read> {
+        let Some(mut spill) = self.spill else {
+            return Ok(Read::Groups(self.work.batches(self.table.take_values()?)?));
+        };
+        if self.table.len() > 0 {
+            spill.write(self.table, &self.work.spill)?;
+        }
+        self.work.memory.free();
+        let left = |part| Left::Part { part, depth: self.depth + 1 };
+        Ok(Read::Spilled(spill.finish()?.into_iter().map(left).collect()))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray};
+use arrow::array::ArrayRef;
 use arrow::compute::take;
 use arrow::datatypes::SchemaRef;
 use datafusion::common::hash_utils::{RandomState, create_hashes};
@@ -10,6 +10,7 @@ use datafusion::common::{Result, internal_datafusion_err};
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 
+use super::inputs::{self, Arguments};
 use super::numbering::{Numbering, Pairs};
 
 /// Which keys tell the unit, and what is added up.
@@ -41,6 +42,7 @@ pub(super) struct Table {
     sums: Vec<Box<dyn GroupsAccumulator>>,
     /// The groups of a batch's rows, kept for their memory.
     numbers: Vec<usize>,
+    rows: usize,
 }
 
 /// All that a table knew: a row for each unit in each group.
@@ -54,11 +56,17 @@ impl Table {
     pub(super) fn new(layout: &Layout) -> Result<Self> {
         let sums = layout.calls.iter().map(|call| call.create_groups_accumulator()).collect::<Result<_>>()?;
         let cells = Pairs::of(layout.numbering(true)?, layout.numbering(false)?);
-        Ok(Self { layout: layout.clone(), cells, sums, numbers: Vec::new() })
+        Ok(Self { layout: layout.clone(), cells, sums, numbers: Vec::new(), rows: 0 })
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.cells.len() == 0
+    /// How many groups there are.
+    pub(super) fn len(&self) -> usize {
+        self.cells.len()
+    }
+
+    /// How many rows came.
+    pub(super) fn rows(&self) -> usize {
+        self.rows
     }
 
     /// What it takes, and what its sums take again when they become columns.
@@ -68,12 +76,9 @@ impl Table {
     }
 
     /// Adds rows: their keys, and for each call its arguments and filter.
-    pub(super) fn add(&mut self, keys: &[ArrayRef], arguments: &[(Vec<ArrayRef>, Option<BooleanArray>)]) -> Result<()> {
+    pub(super) fn add(&mut self, keys: &[ArrayRef], arguments: &Arguments) -> Result<()> {
         self.number(keys)?;
-        for (sums, (values, filter)) in self.sums.iter_mut().zip(arguments) {
-            sums.update_batch(values, &self.numbers, filter.as_ref(), self.cells.len())?;
-        }
-        Ok(())
+        inputs::add(&mut self.sums, arguments, &self.numbers, self.cells.len())
     }
 
     /// Adds rows that [`Table::take_states`] gave.
@@ -93,6 +98,7 @@ impl Table {
         let mut columns = self.layout.columns(keys, true);
         columns.extend(self.layout.columns(keys, false));
         self.cells.number(&columns, rows, &mut self.numbers)?;
+        self.rows += rows;
         Ok(())
     }
 
@@ -115,7 +121,8 @@ impl Table {
         let parts = match parts {
             None => Vec::new(),
             Some((parts, seed)) => {
-                let by_unit = parts_of(&units, parts, seed)?;
+                let all = units.first().map_or(1, |unit| unit.len());
+                let by_unit = parts_of(&units, all, parts, seed)?;
                 let of = |unit: &u32| by_unit.get(*unit as usize).copied().unwrap_or_default();
                 of_units.values().iter().map(of).collect()
             }
@@ -134,11 +141,11 @@ impl Table {
     }
 }
 
-/// The part of each unit.
-fn parts_of(units: &[ArrayRef], parts: usize, seed: u64) -> Result<Vec<usize>> {
+/// The part of each of so many units.
+pub(super) fn parts_of(units: &[ArrayRef], count: usize, parts: usize, seed: u64) -> Result<Vec<usize>> {
     // Another seed than that by which rows came to this partition, else they would all be of few parts.
     let state = RandomState::with_seed(0x5765_6674 + seed);
-    let mut hashes = vec![0; units.first().map_or(1, |unit| unit.len())];
+    let mut hashes = vec![0; count];
     create_hashes(units, &state, &mut hashes)?;
     // By the high bits: the low ones choose the place in a hash table.
     let parts = parts as u64;

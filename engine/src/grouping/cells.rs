@@ -62,6 +62,9 @@ impl Cells {
         numbers: &mut Vec<usize>,
     ) -> Result<()> {
         self.fit(all_units, all_groups);
+        if self.known(units, groups, numbers) {
+            return Ok(());
+        }
         numbers.clear();
         numbers.reserve(units.len());
         let (known_units, known_groups) = (&mut self.units, &mut self.groups);
@@ -99,6 +102,19 @@ impl Cells {
             }
         }
         Ok(())
+    }
+
+    /// The numbers of pairs that all have come before, by a table: without a branch for each. Else not all are there.
+    fn known(&self, units: &[usize], groups: &[usize], numbers: &mut Vec<usize>) -> bool {
+        let Lookup::Table { columns, slots } = &self.lookup else { return false };
+        let mut are_known = true;
+        numbers.clear();
+        numbers.extend(units.iter().zip(groups).map(|(unit, group)| {
+            let number = slots.get(unit * columns + group).copied().unwrap_or_default();
+            are_known &= number > 0;
+            number.wrapping_sub(1) as usize
+        }));
+        are_known
     }
 
     /// Makes room for the pairs of so many units and groups.

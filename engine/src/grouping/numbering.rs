@@ -5,7 +5,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, Int64Array, UInt32Array, downcast_integer_array};
+use arrow::array::{
+    Array, ArrayRef, ArrowPrimitiveType, Int64Array, PrimitiveArray, UInt32Array, downcast_integer_array,
+};
 use arrow::compute::{cast, take};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema};
 use datafusion::common::{Result, internal_err};
@@ -55,7 +57,7 @@ impl Numbering {
     }
 
     /// The number of each row's values, and how many numbers there are now.
-    fn number(&mut self, columns: &[ArrayRef], rows: usize, numbers: &mut Vec<usize>) -> Result<usize> {
+    pub(super) fn number(&mut self, columns: &[ArrayRef], rows: usize, numbers: &mut Vec<usize>) -> Result<usize> {
         match self {
             Numbering::One => {
                 numbers.clear();
@@ -81,6 +83,15 @@ impl Numbering {
         }
     }
 
+    /// Whether all of it is by lists still.
+    pub(super) fn is_listed(&self) -> bool {
+        match self {
+            Numbering::One | Numbering::Listed(_) => true,
+            Numbering::Hashed(_) => false,
+            Numbering::Pairs(pairs) => pairs.first.is_listed() && pairs.second.is_listed(),
+        }
+    }
+
     fn columns(&self) -> usize {
         match self {
             Numbering::One => 0,
@@ -89,7 +100,7 @@ impl Numbering {
         }
     }
 
-    fn size(&self) -> usize {
+    pub(super) fn size(&self) -> usize {
         match self {
             Numbering::One => 0,
             Numbering::Listed(listed) => listed.size(),
@@ -99,7 +110,7 @@ impl Numbering {
     }
 
     /// The values, by their numbers.
-    fn take(self) -> Result<Vec<ArrayRef>> {
+    pub(super) fn take(self) -> Result<Vec<ArrayRef>> {
         match self {
             Numbering::One => Ok(Vec::new()),
             Numbering::Listed(listed) => Ok(vec![listed.values()?]),
@@ -155,7 +166,7 @@ fn hashed(column: &FieldRef) -> Result<Numbering> {
 }
 
 /// Whole numbers that fit into 64 bits with their sign.
-fn is_listed(data_type: &DataType) -> bool {
+pub(super) fn is_listed(data_type: &DataType) -> bool {
     data_type.is_integer() && *data_type != DataType::UInt64
 }
 
@@ -194,7 +205,7 @@ impl Listed {
 
     fn number_of<T: ArrowPrimitiveType>(
         &mut self,
-        column: &arrow::array::PrimitiveArray<T>,
+        column: &PrimitiveArray<T>,
         numbers: &mut Vec<usize>,
     ) -> Option<usize>
     where
@@ -209,36 +220,47 @@ impl Listed {
             };
             self.fit(whole(least?)?, whole(most?)?, column.len())?;
         }
+        if column.null_count() == 0 && self.known(column, numbers) {
+            return Some(self.values.len());
+        }
         numbers.clear();
         numbers.reserve(column.len());
         let Self { lowest, places, values, null, .. } = self;
-        let mut add = |value: i64| {
+        for value in column {
+            let Some(value) = value else {
+                let null = null.get_or_insert_with(|| {
+                    values.push(None);
+                    values.len() - 1
+                });
+                numbers.push(*null);
+                continue;
+            };
             // `fit` made place for each value of the batch.
-            let place = usize::try_from(value.wrapping_sub(*lowest)).ok().and_then(|place| places.get_mut(place))?;
+            let place = usize::try_from(whole(value)?.wrapping_sub(*lowest)).ok();
+            let place = place.and_then(|place| places.get_mut(place))?;
             if *place == 0 {
-                values.push(Some(value));
+                values.push(Some(whole(value)?));
                 *place = u32::try_from(values.len()).ok()?;
             }
-            Some(*place as usize - 1)
-        };
-        if column.null_count() == 0 {
-            for value in column.values() {
-                numbers.push(add(whole(*value)?)?);
-            }
-        } else {
-            for value in column.iter() {
-                match value {
-                    Some(value) => numbers.push(add(whole(value)?)?),
-                    None => numbers.push(usize::MAX),
-                }
-            }
-            let null = *null.get_or_insert_with(|| {
-                values.push(None);
-                values.len() - 1
-            });
-            numbers.iter_mut().filter(|number| **number == usize::MAX).for_each(|number| *number = null);
+            numbers.push(*place as usize - 1);
         }
         Some(self.values.len())
+    }
+
+    /// The numbers of values that all have come before, as nearly always: without a branch for each. Else not all are there.
+    fn known<T: ArrowPrimitiveType>(&self, column: &PrimitiveArray<T>, numbers: &mut Vec<usize>) -> bool
+    where
+        T::Native: TryInto<i64>,
+    {
+        let mut are_known = true;
+        numbers.clear();
+        numbers.extend(column.values().iter().map(|value| {
+            let place = (*value).try_into().map_or(usize::MAX, |value: i64| value.wrapping_sub(self.lowest) as usize);
+            let number = self.places.get(place).copied().unwrap_or_default();
+            are_known &= number > 0;
+            number.wrapping_sub(1) as usize
+        }));
+        are_known
     }
 
     /// Makes place for values between these.
