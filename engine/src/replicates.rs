@@ -69,8 +69,16 @@ impl Replicates {
         let refused = |text: String| Error::new(Code::DesignMissing, text);
         if replicates < 2 {
             return Err(refused(format!(
-                "The design has {replicates} columns of replicate weights, and needs two or more."
+                "The design has {replicates} columns of replicate weights ({}), and needs two or more.",
+                self.columns.join(", ")
             )));
+        }
+        match (self.method, self.rho) {
+            (ReplicateMethod::Fay, Some(rho)) if !(0.0..1.0).contains(&rho) => {
+                return Err(refused(format!("The rho of replicates is from 0 to below 1, and not {rho}.")));
+            }
+            (ReplicateMethod::Fay, _) | (_, None) => {}
+            (_, Some(_)) => return Err(refused("Only replicates of type Fay have a rho.".to_owned())),
         }
         let count = replicates as f64;
         let scale = match self.method {

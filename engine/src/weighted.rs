@@ -35,7 +35,7 @@ use datafusion::functions_aggregate::sum::sum_udaf;
 use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::{AggregateUDF, Expr};
 
-pub(crate) use arguments::{Parameter, check};
+pub(crate) use arguments::{Parameter, check, in_words};
 pub(crate) use distribution::{Entry, for_each_listed, quantile, state_fields as quantile_state};
 pub(crate) use function::{Function, Statistic};
 pub(crate) use groups::{for_each_state, to_columns, touch};

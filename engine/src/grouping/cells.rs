@@ -12,6 +12,9 @@ const MOST_PER_PAIR: usize = 8;
 /// Slots for each pair at which a map gives way to a table again.
 const FEW_PER_PAIR: usize = 4;
 
+/// The number of a pair whose slot is empty.
+const NEW: usize = u32::MAX as usize;
+
 /// The pairs so far, by their numbers.
 #[derive(Debug, Default)]
 pub(super) struct Cells {
@@ -62,11 +65,7 @@ impl Cells {
         numbers: &mut Vec<usize>,
     ) -> Result<()> {
         self.fit(all_units, all_groups);
-        if self.known(units, groups, numbers) {
-            return Ok(());
-        }
         numbers.clear();
-        numbers.reserve(units.len());
         let (known_units, known_groups) = (&mut self.units, &mut self.groups);
         let mut add = |unit: usize, group: usize| {
             let (unit, group) = (u32::try_from(unit).ok()?, u32::try_from(group).ok()?);
@@ -77,15 +76,20 @@ impl Cells {
         let too_many = || resources_datafusion_err!("there are too many pairs of a unit and a group to number them");
         match &mut self.lookup {
             Lookup::Table { columns, slots } => {
-                for (unit, group) in units.iter().zip(groups) {
-                    let slot = &mut slots[unit * *columns + group];
+                // Without a branch for each row, so that none waits for the memory of another; then those that are new.
+                let place = |(unit, group): (&usize, &usize)| unit * *columns + group;
+                let number = |pair| slots.get(place(pair)).map_or(NEW, |slot| slot.wrapping_sub(1) as usize);
+                numbers.extend(units.iter().zip(groups).map(number));
+                for (row, number) in numbers.iter_mut().enumerate().filter(|(_, number)| **number == NEW) {
+                    let slot = &mut slots[units[row] * *columns + groups[row]];
                     if *slot == 0 {
-                        *slot = add(*unit, *group).ok_or_else(too_many)?;
+                        *slot = add(units[row], groups[row]).ok_or_else(too_many)?;
                     }
-                    numbers.push(*slot as usize - 1);
+                    *number = *slot as usize - 1;
                 }
             }
             Lookup::Map(map) => {
+                numbers.reserve(units.len());
                 for (unit, group) in units.iter().zip(groups) {
                     let pair =
                         (u32::try_from(*unit).map_err(|_| too_many())?, u32::try_from(*group).map_err(|_| too_many())?);
@@ -102,19 +106,6 @@ impl Cells {
             }
         }
         Ok(())
-    }
-
-    /// The numbers of pairs that all have come before, by a table: without a branch for each. Else not all are there.
-    fn known(&self, units: &[usize], groups: &[usize], numbers: &mut Vec<usize>) -> bool {
-        let Lookup::Table { columns, slots } = &self.lookup else { return false };
-        let mut are_known = true;
-        numbers.clear();
-        numbers.extend(units.iter().zip(groups).map(|(unit, group)| {
-            let number = slots.get(unit * columns + group).copied().unwrap_or_default();
-            are_known &= number > 0;
-            number.wrapping_sub(1) as usize
-        }));
-        are_known
     }
 
     /// Makes room for the pairs of so many units and groups.

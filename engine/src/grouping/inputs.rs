@@ -9,12 +9,14 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr_common::utils::evaluate_expressions_to_arrays;
 use datafusion::physical_plan::aggregates::AggregateExec;
 
+/// What a call takes, and which rows it takes it of.
+type Call = (Vec<Arc<dyn PhysicalExpr>>, Option<Arc<dyn PhysicalExpr>>);
+
 /// The expressions.
 #[derive(Debug, Clone)]
 pub(super) struct Inputs {
     pub(super) keys: Vec<Arc<dyn PhysicalExpr>>,
-    /// What a call takes, and which rows it takes it of.
-    calls: Vec<(Vec<Arc<dyn PhysicalExpr>>, Option<Arc<dyn PhysicalExpr>>)>,
+    calls: Vec<Call>,
 }
 
 /// The values that the calls take of a batch, each with its filter.

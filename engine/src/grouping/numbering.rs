@@ -170,6 +170,9 @@ pub(super) fn is_listed(data_type: &DataType) -> bool {
     data_type.is_integer() && *data_type != DataType::UInt64
 }
 
+/// The number of a value that has none yet.
+const NEW: usize = u32::MAX as usize;
+
 /// Whole numbers, by a list that begins with the lowest.
 pub(super) struct Listed {
     field: FieldRef,
@@ -220,47 +223,34 @@ impl Listed {
             };
             self.fit(whole(least?)?, whole(most?)?, column.len())?;
         }
-        if column.null_count() == 0 && self.known(column, numbers) {
-            return Some(self.values.len());
-        }
+        // `fit` made place for each value of the batch.
+        let lowest = self.lowest;
+        let place = |value: T::Native| Some(whole(value)?.wrapping_sub(lowest) as usize);
+        let known = |value: T::Native| {
+            let number = place(value).and_then(|place| self.places.get(place)).copied().unwrap_or_default();
+            number.wrapping_sub(1) as usize
+        };
         numbers.clear();
-        numbers.reserve(column.len());
-        let Self { lowest, places, values, null, .. } = self;
-        for value in column {
-            let Some(value) = value else {
-                let null = null.get_or_insert_with(|| {
-                    values.push(None);
-                    values.len() - 1
+        // Without a branch for each row, so that none waits for the memory of another; then those that are new.
+        numbers.extend(column.values().iter().copied().map(known));
+        let nulls = column.nulls();
+        for (row, number) in numbers.iter_mut().enumerate() {
+            if nulls.is_some_and(|nulls| nulls.is_null(row)) {
+                *number = *self.null.get_or_insert_with(|| {
+                    self.values.push(None);
+                    self.values.len() - 1
                 });
-                numbers.push(*null);
-                continue;
-            };
-            // `fit` made place for each value of the batch.
-            let place = usize::try_from(whole(value)?.wrapping_sub(*lowest)).ok();
-            let place = place.and_then(|place| places.get_mut(place))?;
-            if *place == 0 {
-                values.push(Some(whole(value)?));
-                *place = u32::try_from(values.len()).ok()?;
+            } else if *number == NEW {
+                let value = column.value(row);
+                let place = self.places.get_mut(place(value)?)?;
+                if *place == 0 {
+                    self.values.push(Some(whole(value)?));
+                    *place = u32::try_from(self.values.len()).ok()?;
+                }
+                *number = *place as usize - 1;
             }
-            numbers.push(*place as usize - 1);
         }
         Some(self.values.len())
-    }
-
-    /// The numbers of values that all have come before, as nearly always: without a branch for each. Else not all are there.
-    fn known<T: ArrowPrimitiveType>(&self, column: &PrimitiveArray<T>, numbers: &mut Vec<usize>) -> bool
-    where
-        T::Native: TryInto<i64>,
-    {
-        let mut are_known = true;
-        numbers.clear();
-        numbers.extend(column.values().iter().map(|value| {
-            let place = (*value).try_into().map_or(usize::MAX, |value: i64| value.wrapping_sub(self.lowest) as usize);
-            let number = self.places.get(place).copied().unwrap_or_default();
-            are_known &= number > 0;
-            number.wrapping_sub(1) as usize
-        }));
-        are_known
     }
 
     /// Makes place for values between these.

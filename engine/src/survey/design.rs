@@ -34,6 +34,8 @@ pub(super) struct Design {
     pub(super) unit: Option<Expr>,
     /// What tells the variance, where it is not strata and PSUs.
     pub(super) replicates: Option<Replicates>,
+    /// Whether replicates are declared, and are not those of this design.
+    pub(super) ignores_replicates: bool,
     /// The table that names all PSUs, where it is not that of the columns.
     pub(super) frame: Option<String>,
     /// The period of the weights, where they are for one.
@@ -47,13 +49,30 @@ pub(super) struct Replicates {
     pub(super) replication: Replication,
 }
 
+/// What a call says of a part of its design.
+#[derive(Debug, Default)]
+pub(super) enum Said {
+    /// Nothing: it is as declared.
+    #[default]
+    Nothing,
+    /// That there is none.
+    Absent,
+    Given(Expr),
+}
+
+impl Said {
+    fn is_nothing(&self) -> bool {
+        matches!(self, Said::Nothing)
+    }
+}
+
 /// What a call says of its design.
 #[derive(Debug, Default)]
 pub(super) struct Given {
     pub(super) weight: Option<Expr>,
-    pub(super) psu: Option<Expr>,
-    pub(super) strata: Option<Expr>,
-    pub(super) fpc: Option<Expr>,
+    pub(super) psu: Said,
+    pub(super) strata: Said,
+    pub(super) fpc: Said,
     pub(super) unit: Option<Expr>,
     pub(super) frame: Option<String>,
 }
@@ -75,20 +94,30 @@ impl Design {
             Some(weight) => declared_by(weight, rows, reads),
             None => Some(declared(function, rows, reads)?),
         };
+        let is_own_weight = match (&given.weight, &declared) {
+            (None, _) => true,
+            (Some(Expr::Column(weight)), Some((table, weights))) => trace::origin(rows, weight)
+                .is_some_and(|origin| *table.schema().field(origin.column).name() == weights.weight),
+            _ => false,
+        };
         let is_as_declared =
-            given.weight.is_none() && given.psu.is_none() && given.strata.is_none() && given.fpc.is_none();
+            is_own_weight && given.psu.is_nothing() && given.strata.is_nothing() && given.fpc.is_nothing();
         let find = |name: &String, what: &str| match &declared {
             Some((table, _)) => column_of(rows, table, name).ok_or_else(|| out_of_reach(function, name, what)),
             None => Err(out_of_reach(function, name, what)),
         };
         let weights = declared.as_ref().map(|(_, weights)| *weights);
-        let pick = |given: Option<Expr>, name: Option<&String>, what: &str| match (given, name) {
-            (Some(given), _) => Ok(Some(given)),
-            (None, Some(name)) => find(name, what).map(Some),
-            (None, None) => Ok(None),
+        let pick = |said: Said, name: Option<&String>, what: &str| match (said, name) {
+            (Said::Given(given), _) => Ok(Some(given)),
+            (Said::Nothing, Some(name)) => find(name, what).map(Some),
+            (Said::Nothing, None) | (Said::Absent, _) => Ok(None),
         };
-        let weight =
-            pick(given.weight, weights.map(|weights| &weights.weight), "weight")?.ok_or_else(|| no_design(function))?;
+        let is_without_psu = matches!(given.psu, Said::Absent);
+        let weight = match (given.weight, weights) {
+            (Some(weight), _) => weight,
+            (None, Some(weights)) => find(&weights.weight, "weight")?,
+            (None, None) => return Err(no_design(function)),
+        };
         let of_declared = weights.and_then(|weights| weights.unit.as_ref());
         let declared_unit = match (&given.unit, of_declared) {
             (_, None) => None,
@@ -99,26 +128,27 @@ impl Design {
         let psu = pick(given.psu, weights.and_then(|weights| weights.psu.as_ref()), "psu")?;
         let fpc = pick(given.fpc, weights.and_then(|weights| weights.fpc.as_ref()), "fpc")?;
         let strata = match (given.strata, weights) {
-            (Some(strata), _) => vec![strata],
-            (None, Some(weights)) => {
+            (Said::Given(strata), _) => vec![strata],
+            (Said::Nothing, Some(weights)) => {
                 weights.strata.iter().map(|name| find(name, "strata")).collect::<Result<_, _>>()?
             }
-            (None, None) => Vec::new(),
+            (Said::Nothing, None) | (Said::Absent, _) => Vec::new(),
         };
-        let psu = psu.or(declared_unit).or_else(|| unit.clone());
+        let psu = if is_without_psu { None } else { psu.or(declared_unit).or_else(|| unit.clone()) };
         let weight = cast(weight, DataType::Float64);
-        let replicates = match &declared {
-            Some((table, weights)) if is_as_declared => match &weights.replicates {
-                Some(replicates) => Some(replicates_of(function, rows, table, &weights.weight, replicates)?),
-                None => None,
-            },
-            _ => None,
-        };
+        let replicates =
+            match declared.as_ref().and_then(|(table, weights)| Some((table, weights, weights.replicates.as_ref()?))) {
+                Some((table, weights, declared)) if is_as_declared => {
+                    Some(replicates_of(function, rows, table, &weights.weight, declared)?)
+                }
+                _ => None,
+            };
+        let ignores_replicates = replicates.is_none() && weights.is_some_and(|weights| weights.replicates.is_some());
         let period = match &declared {
             Some((table, weights)) => Period::of(function, weights, table, rows, call)?,
             None => None,
         };
-        Ok(Self { weight, psu, strata, fpc, unit, replicates, frame: given.frame, period })
+        Ok(Self { weight, psu, strata, fpc, unit, replicates, ignores_replicates, frame: given.frame, period })
     }
 
     /// The expressions that must have a value in rows of the design.
@@ -221,7 +251,10 @@ fn out_of_reach(function: &str, name: &str, what: &str) -> Error {
         Code::DesignMissing,
         format!("{function}: the {what} of the design, \"{name}\", is not among the columns of its rows."),
     )
-    .hint(format!("Select it in the subquery, or say {what} => expression."))
+    .hint(match what {
+        "replicates" => "Select all of them in the subquery, or say weight, psu and strata by name.".to_owned(),
+        _ => format!("Select it in the subquery, or say {what} => expression."),
+    })
 }
 
 fn no_design(function: &str) -> Error {

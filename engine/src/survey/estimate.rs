@@ -115,9 +115,6 @@ impl Estimate {
             }
             return Ok(());
         }
-        if self.report.options.lonely != Lonely::Fail {
-            self.report.notices.note(Notice::Lonely);
-        }
         match self.report.options.lonely {
             Lonely::Fail => {
                 let name = self.report.estimator.name();
@@ -145,6 +142,9 @@ impl Estimate {
     fn row(&self, sums: &[Wide], reaches: &mut Reaches) -> Result<Row, Error> {
         let layout = self.layout();
         let (strata, lonely) = (sums[self.strata()].value(), sums[self.lonely()].value());
+        if lonely > 0.0 {
+            self.report.notices.note(Notice::Lonely);
+        }
         let base = Base {
             rows: sums[ROWS].value(),
             people: sums[PEOPLE].value(),

@@ -120,7 +120,7 @@ pub(super) enum Probability {
 }
 
 /// Rows of a domain, one variable or two of them.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct PartOf {
     pub(super) variables: Vec<Expr>,
     pub(super) condition: Option<Expr>,

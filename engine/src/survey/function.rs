@@ -8,19 +8,22 @@ use datafusion::common::{Result, ScalarValue};
 use datafusion::functions::expr_fn::isnan;
 use datafusion::logical_expr::expr::{AggregateFunction, AggregateFunctionParams};
 use datafusion::logical_expr::function::AccumulatorArgs;
+use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, Documentation, Expr, ExprSchemable, LogicalPlan, Signature,
     Volatility, cast, lit, when,
 };
+use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 
-use super::design::{Design, Given, Read};
+use super::design::{Design, Given, Read, Said};
 use super::estimators::{ESTIMATORS, Estimator, PartOf, Probability};
-use super::named::DESIGN;
+use super::named::{ABSENT, DESIGN};
 use super::options::Options;
 use super::period::OfCall;
 use super::report;
 use super::rewrite::misplaced;
-use crate::weighted::{Parameter, check};
+use super::trace;
+use crate::weighted::{Parameter, check, in_words};
 use crate::{Code, Error};
 
 /// A survey function. It is its name: no two differ in anything else.
@@ -60,11 +63,13 @@ impl AggregateUDFImpl for Survey {
     /// The call as it was written: design arguments by name, and none that were not given.
     fn schema_name(&self, params: &AggregateFunctionParams) -> Result<String> {
         let own = self.estimator.parameters().len();
+        let design = |at: usize| DESIGN.get(at).copied().unwrap_or("?");
         let named = |(at, argument): (usize, &Expr)| match (argument, at.checked_sub(own)) {
             (Expr::Literal(value, _), Some(_)) if value.is_null() => None,
-            (_, Some(at)) => Some(format!("{} => {}", DESIGN.get(at).unwrap_or(&"?"), argument.schema_name())),
+            (Expr::Literal(ScalarValue::Boolean(Some(ABSENT)), _), Some(at)) => Some(format!("{} => NULL", design(at))),
+            (argument, Some(at)) => Some(format!("{} => {}", design(at), written(argument))),
             (Expr::Literal(..), None) if self.name() == "svy_count" => Some("*".to_owned()),
-            (_, None) => Some(argument.schema_name().to_string()),
+            (argument, None) => Some(written(argument)),
         };
         let arguments: Vec<String> = params.args.iter().enumerate().filter_map(named).collect();
         let distinct = if params.distinct { "DISTINCT " } else { "" };
@@ -93,6 +98,18 @@ impl AggregateUDFImpl for Survey {
 
     fn documentation(&self) -> Option<&Documentation> {
         self.estimator.documentation()
+    }
+}
+
+/// An argument as it was written.
+fn written(argument: &Expr) -> String {
+    match argument {
+        Expr::Literal(value, _) => match (value.try_as_str().flatten(), value.cast_to(&DataType::Utf8)) {
+            (Some(text), _) => format!("'{text}'"),
+            (None, Ok(ScalarValue::Utf8(Some(text)))) => text,
+            _ => value.to_string(),
+        },
+        argument => argument.schema_name().to_string(),
     }
 }
 
@@ -145,12 +162,15 @@ impl Call {
             }
             match *parameter {
                 "weight" => given.weight = Some(number(name, argument, rows)?),
-                "psu" => given.psu = Some(argument.clone()),
-                "strata" => given.strata = Some(argument.clone()),
-                "fpc" => given.fpc = Some(argument.clone()),
+                "psu" => given.psu = said(name, parameter, argument)?,
+                "strata" => given.strata = said(name, parameter, argument)?,
+                "fpc" => given.fpc = said(name, parameter, argument)?,
                 "unit" => given.unit = Some(argument.clone()),
                 "frame" => given.frame = text(argument),
-                option => options.set(name, option, argument)?,
+                option => {
+                    options.set(name, option, argument)?;
+                    check_use(estimator, option, argument)?;
+                }
             }
         }
         let own = if is_distinct {
@@ -178,6 +198,15 @@ impl Call {
         let known_unit = design.unit.clone().filter(|_| is_distinct).map(Expr::is_not_null);
         let filter = params.filter.as_deref().cloned().into_iter().chain(known_unit).reduce(Expr::and);
         Ok(Self { estimator, design, options, parts, filter, is_distinct, probability, is_answer: true })
+    }
+
+    /// Whether another call asks for the same.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        let of = |call: &Self| {
+            let Self { design, options, parts, filter, is_distinct, probability, .. } = call.clone();
+            (call.name(), design, options, parts, filter, is_distinct, probability.map(f64::to_bits))
+        };
+        of(self) == of(other)
     }
 
     /// Whether something of each group must be known before its rows are summed.
@@ -208,24 +237,50 @@ impl Call {
     }
 }
 
+/// What a call says of a part of the design.
+fn said(function: &str, parameter: &str, argument: &Expr) -> Result<Said, Error> {
+    match argument {
+        Expr::Literal(ScalarValue::Boolean(Some(ABSENT)), _) => Ok(Said::Absent),
+        volatile if volatile.is_volatile() => {
+            let message = format!("{function}: {parameter} is another value each time that it is asked.");
+            Err(Error::new(Code::InvalidArgument, message).hint("The design is told by columns."))
+        }
+        given => Ok(Said::Given(given.clone())),
+    }
+}
+
+/// Refuses an option that says nothing of the function.
+fn check_use(estimator: &dyn Estimator, option: &str, argument: &Expr) -> Result<(), Error> {
+    let is_used = match option {
+        "ci" => {
+            text(argument).as_deref() == Some("mean") || estimator.is_proportion() || estimator.probability().is_some()
+        }
+        "among" => estimator.is_per_unit(),
+        _ => true,
+    };
+    if is_used {
+        return Ok(());
+    }
+    let of = if option == "ci" { "svy_share, svy_quantile and svy_median" } else { "svy_mean_per_unit" };
+    let message = format!("{} has no {option} => {argument}: it is for {of}.", estimator.name());
+    Err(Error::new(Code::InvalidArgument, message).hint("Leave it out."))
+}
+
 /// The weight, which must be a number.
 fn number(function: &str, argument: &Expr, rows: &LogicalPlan) -> Result<Expr> {
     let data_type = argument.get_type(rows.schema())?;
     match Parameter::number("weight").coerce(&data_type) {
         Some(_) => Ok(argument.clone()),
         None => {
-            Err(Error::new(Code::InvalidArgument, format!("{function}: weight must be a number, not {data_type}."))
-                .into())
+            let given = in_words(&data_type);
+            Err(Error::new(Code::InvalidArgument, format!("{function}: weight must be a number, not {given}.")).into())
         }
     }
 }
 
 /// The share that a quantile is asked for.
 fn share(function: &str, argument: Option<&Expr>) -> Result<f64> {
-    let value = match argument {
-        Some(Expr::Literal(value, _)) => value.cast_to(&DataType::Float64).ok(),
-        _ => None,
-    };
+    let value = argument.and_then(constant).and_then(|value| value.cast_to(&DataType::Float64).ok());
     match value {
         Some(ScalarValue::Float64(Some(p))) if (0.0..=1.0).contains(&p) => Ok(p),
         // No share, no quantile.
@@ -233,6 +288,18 @@ fn share(function: &str, argument: Option<&Expr>) -> Result<f64> {
         _ => Err(Error::new(Code::InvalidArgument, format!("{function}: p must be a number from 0 to 1."))
             .hint("0.5 is the median, 0.9 the value that 90% of the weight does not exceed.")
             .into()),
+    }
+}
+
+/// The value of an expression without columns.
+fn constant(expression: &Expr) -> Option<ScalarValue> {
+    if !trace::is_fixed(expression) {
+        return None;
+    }
+    let simplifier = ExprSimplifier::new(SimplifyContext::default());
+    match simplifier.simplify(expression.clone()).ok()? {
+        Expr::Literal(value, _) => Some(value),
+        _ => None,
     }
 }
 

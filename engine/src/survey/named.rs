@@ -1,13 +1,14 @@
 //! Named arguments of survey functions, any of them in any order: put in their places before SQL is planned.
 //!
-//! DataFusion lets only the last arguments be absent, so the gaps are filled with NULL.
+//! DataFusion lets only the last arguments be absent, so the gaps are filled with NULL. Where NULL is written, there is no such
+//! part of the design, also if one is declared.
 
 use std::ops::ControlFlow;
 
 use datafusion::sql::parser::{ExplainStatement, Statement};
 use datafusion::sql::sqlparser::ast::{
-    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectNamePart, Value,
-    visit_expressions_mut,
+    AccessExpr, CastKind, DataType, ExactNumberInfo, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments,
+    Ident, ObjectNamePart, Subscript, Value, visit_expressions_mut,
 };
 
 use super::estimators::{ESTIMATORS, Estimator};
@@ -17,6 +18,12 @@ use crate::{Code, Error};
 /// The arguments that every survey function has after its own.
 pub(super) const DESIGN: &[&str] =
     &["weight", "psu", "strata", "fpc", "unit", "frame", "level", "deff", "lonely", "ci", "among"];
+
+/// What stands for a part of the design that is said to be NULL.
+pub(super) const ABSENT: bool = false;
+
+/// The functions that find a value by its share, and the place of the share.
+const BY_SHARE: &[(&str, usize)] = &[("svy_quantile", 1), ("weighted_quantile", 1)];
 
 /// Puts the arguments of every survey function in their places. Gives the tables that calls name as their frames.
 ///
@@ -34,11 +41,42 @@ pub(crate) fn complete(statement: &mut Statement) -> Result<Vec<String>, Error> 
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => ControlFlow::Break(error),
         },
+        Expr::CompoundFieldAccess { access_chain, .. } => {
+            access_chain.iter_mut().for_each(by_name);
+            ControlFlow::Continue(())
+        }
         _ => ControlFlow::Continue(()),
     });
     match done {
         ControlFlow::Break(error) => Err(error),
         ControlFlow::Continue(()) => Ok(frames),
+    }
+}
+
+/// `(svy_mean(x)).se` is `(svy_mean(x))['se']`.
+fn by_name(access: &mut AccessExpr) {
+    if let AccessExpr::Dot(Expr::Identifier(field)) = access {
+        let field = Expr::Value(Value::SingleQuotedString(field.value.clone()).into());
+        *access = AccessExpr::Subscript(Subscript::Index { index: field });
+    }
+}
+
+/// A parameter of the query as a number.
+fn as_number(function: &mut Function) {
+    let [ObjectNamePart::Identifier(name)] = function.name.0.as_slice() else { return };
+    let FunctionArguments::List(list) = &mut function.args else { return };
+    let at = BY_SHARE.iter().find_map(|(known, at)| known.eq_ignore_ascii_case(&name.value).then_some(*at));
+    let share = at.and_then(|at| list.args.get_mut(at));
+    if let Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(share))) = share
+        && matches!(share, Expr::Value(value) if matches!(value.value, Value::Placeholder(_)))
+    {
+        *share = Expr::Cast {
+            kind: CastKind::Cast,
+            expr: Box::new(share.clone()),
+            data_type: DataType::Double(ExactNumberInfo::None),
+            array: false,
+            format: None,
+        };
     }
 }
 
@@ -49,6 +87,7 @@ fn estimator(function: &Function) -> Option<&'static dyn Estimator> {
 }
 
 fn complete_call(function: &mut Function, frames: &mut Vec<String>) -> Result<(), Error> {
+    as_number(function);
     let Some(estimator) = estimator(function) else { return Ok(()) };
     let FunctionArguments::List(list) = &mut function.args else { return Ok(()) };
     let own: Vec<&str> = estimator.parameters().iter().map(|parameter| parameter.name()).collect();
@@ -59,6 +98,10 @@ fn complete_call(function: &mut Function, frames: &mut Vec<String>) -> Result<()
             FunctionArg::Unnamed(_) if has_names => return Err(too_many(estimator.name(), &own)),
             FunctionArg::Unnamed(FunctionArgExpr::Wildcard) if estimator.name() == "svy_count" => {
                 (at, unnamed(number("1")))
+            }
+            FunctionArg::Unnamed(FunctionArgExpr::Wildcard) => {
+                let message = format!("{}({}) takes no *.", estimator.name(), own.join(", "));
+                return Err(Error::new(Code::InvalidArgument, message).hint("svy_count(*) counts rows."));
             }
             FunctionArg::Unnamed(argument) => (at, FunctionArg::Unnamed(argument)),
             FunctionArg::Named { name, arg, .. } => {
@@ -83,7 +126,12 @@ fn complete_call(function: &mut Function, frames: &mut Vec<String>) -> Result<()
         let message = format!("{}({}): {absent} is missing.", estimator.name(), own.join(", "));
         return Err(Error::new(Code::InvalidArgument, message));
     }
-    if !has_names {
+    for (name, argument) in DESIGN.iter().zip(&mut places[own.len()..]) {
+        if argument.as_ref().is_some_and(|argument| *argument == unnamed(null())) {
+            *argument = matches!(*name, "psu" | "strata" | "fpc").then(|| unnamed(Value::Boolean(ABSENT)));
+        }
+    }
+    if places[own.len()..].iter().all(Option::is_none) {
         list.args = places.into_iter().flatten().collect();
         return Ok(());
     }

@@ -23,6 +23,7 @@ pub(crate) struct Notices {
     caution: AtomicU64,
     suppress: AtomicU64,
     is_restricted: AtomicBool,
+    is_without_replicates: AtomicBool,
     /// Calls that were weighed, by the weight, and whether that can be switched off.
     weighed: Mutex<BTreeMap<(String, bool), BTreeSet<String>>>,
     /// The column of a period that nothing chooses.
@@ -44,12 +45,17 @@ pub(super) struct LeftOut {
     /// Those that have a weight and no value.
     valueless: AtomicU64,
     weightless: AtomicU64,
+    /// Those that have no stratum or PSU.
+    outside: AtomicU64,
 }
 
 impl LeftOut {
-    /// Counts those of a batch: `counted` rows have both.
-    pub(super) fn count(&self, values: &[ArrayRef], filter: Option<&BooleanArray>, counted: usize) {
+    /// Counts those of a batch: `counted` rows have both, though the value of some is undefined. Where the filter is NULL, a row is outside the design.
+    pub(super) fn count(&self, values: &[ArrayRef], filter: Option<&BooleanArray>, counted: usize, undefined: usize) {
         let Some((weights, _)) = values.split_last() else { return };
+        let outside = filter.map_or(0, Array::null_count);
+        self.outside.fetch_add(outside as u64, Ordering::Relaxed);
+        self.valueless.fetch_add(undefined as u64, Ordering::Relaxed);
         if values.iter().all(|column| column.null_count() == 0) {
             return;
         }
@@ -75,6 +81,11 @@ impl Notices {
         let left_out = Arc::<LeftOut>::default();
         self.left_out().push(Arc::clone(&left_out));
         left_out
+    }
+
+    /// Says that a call has another design than the declared replicate weights.
+    pub(super) fn without_replicates(&self) {
+        self.is_without_replicates.store(true, Ordering::Relaxed);
     }
 
     fn left_out(&self) -> MutexGuard<'_, Vec<Arc<LeftOut>>> {
@@ -137,6 +148,7 @@ impl Notices {
         for call in self.left_out().iter() {
             call.valueless.store(0, Ordering::Relaxed);
             call.weightless.store(0, Ordering::Relaxed);
+            call.outside.store(0, Ordering::Relaxed);
         }
     }
 
@@ -147,27 +159,60 @@ impl Notices {
         };
         let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
         let said = [
-            (most(|call| &call.valueless), "rows had no value and were left out of the survey estimates."),
-            (most(|call| &call.weightless), "rows have no weight, and are outside the design."),
+            (
+                most(|call| &call.valueless),
+                "row had no value and was left out of the survey estimates.",
+                "rows had no value and were left out of the survey estimates.",
+            ),
+            (
+                most(|call| &call.weightless),
+                "row has no weight, and is outside the design.",
+                "rows have no weight, and are outside the design.",
+            ),
+            (
+                most(|call| &call.outside),
+                "row has no stratum or PSU, and is outside the design.",
+                "rows have no stratum or PSU, and are outside the design.",
+            ),
             (
                 count(&self.no_interval),
+                "estimate has no interval: with no more PSUs than strata there are no degrees of freedom.",
                 "estimates have no interval: with no more PSUs than strata there are no degrees of freedom.",
             ),
             (
                 count(&self.no_effect),
+                "estimate has no design effect: its weights sum to no more than its rows, or there is one row.",
                 "estimates have no design effect: their weights sum to no more than their rows, or there is one row.",
             ),
-            (count(&self.lonely), "strata have a single PSU, and were treated as `lonely` says."),
-            (count(&self.all_lonely), "estimates have no standard error: each of their strata has a single PSU."),
+            (
+                count(&self.lonely),
+                "estimate is of strata with a single PSU, which were treated as `lonely` says.",
+                "estimates are of strata with a single PSU, which were treated as `lonely` says.",
+            ),
+            (
+                count(&self.all_lonely),
+                "estimate has no standard error: each of its strata has a single PSU.",
+                "estimates have no standard error: each of their strata has a single PSU.",
+            ),
         ];
-        let counted = said.into_iter().filter(|(count, _)| *count > 0).map(|(count, text)| format!("{count} {text}"));
+        let said = said.into_iter().filter(|(count, ..)| *count > 0);
+        let counted = said.map(|(count, one, many)| format!("{count} {}", if count == 1 { one } else { many }));
+        let replicates =
+            "The declared replicate weights were not used for calls that name another weight, psu, strata or fpc.";
+        let replicates = self.is_without_replicates.load(Ordering::Relaxed).then(|| replicates.to_owned());
         let restricted =
             "Some rows are hidden from you: survey estimates are of the design of the rows that you may see.";
         let restricted = self.is_restricted.load(Ordering::Relaxed).then(|| restricted.to_owned());
         let pooled = self.pooled.get().map(|period| {
             format!("No one \"{period}\" is chosen: estimates are over several, and totals and counts add them up.")
         });
-        counted.chain(self.doubtful()).chain(pooled).chain(restricted).chain(self.weighings()).collect()
+        counted
+            .chain(replicates)
+            .chain(self.doubtful())
+            .chain(pooled)
+            .chain(restricted)
+            .chain(self.weighings())
+            .collect()
     }
 
     /// How many estimates are not reliable.

@@ -112,10 +112,21 @@ fn taken_apart(aggregate: &Aggregate, reads: &[Read], notices: &Arc<Notices>) ->
     let mut levels: Vec<Levels> = Vec::new();
     let mut two_passes = Vec::new();
     let mut plain = Vec::new();
+    // Calls that ask for what another one does, in other words.
+    let mut known: Vec<(usize, Call)> = Vec::new();
+    let mut again = Vec::new();
     for (at, expr) in aggregate.aggr_expr.iter().enumerate() {
         match (survey_call(expr), aggregate_call(expr)) {
             (Some((call, survey)), _) => {
                 let call = Call::of(call, survey, &aggregate.input, reads)?;
+                if call.design.ignores_replicates {
+                    notices.without_replicates();
+                }
+                if let Some((first, _)) = known.iter().find(|(_, known)| known.is_same(&call)) {
+                    again.push((at, *first));
+                    continue;
+                }
+                known.push((at, call.clone()));
                 if call.needs_two_passes() {
                     two_passes.push((at, call));
                     continue;
@@ -150,7 +161,12 @@ fn taken_apart(aggregate: &Aggregate, reads: &[Read], notices: &Arc<Notices>) ->
             Some(others) => join(others, plan, keys.len(), piece)?,
         });
     }
-    let joined = joined.ok_or_else(misplaced)?;
+    let mut joined = joined.ok_or_else(misplaced)?;
+    if !again.is_empty() {
+        let columns = joined.schema().columns().into_iter().map(Expr::Column);
+        let again = again.into_iter().map(|(at, first)| ident(value(first)).alias(value(at)));
+        joined = LogicalPlanBuilder::from(joined.clone()).project(columns.chain(again))?.build()?;
+    }
     as_declared(joined, aggregate, keys.len())
 }
 

@@ -107,14 +107,16 @@ impl<const K: usize, const A: usize, const F: usize> RowGroups<K, A, F> {
         mut add: impl FnMut(usize, [f64; K], f64),
     ) -> Result<()> {
         let rows = Rows::<A>::unchecked(of.written, values, filter)?;
-        of.left_out.count(values, filter, rows.count());
         let columns = rows.columns();
-        let mut all_fit = true;
+        let (mut all_fit, mut undefined) = (true, 0);
         rows.for_each(|row| {
             let weight = columns[A - 1][row];
             all_fit &= is_weight(weight);
-            add(row, std::array::from_fn(|variable| columns[variable][row]), weight);
+            let variables: [f64; K] = std::array::from_fn(|variable| columns[variable][row]);
+            undefined += usize::from(variables.iter().any(|value| value.is_nan()));
+            add(row, variables, weight);
         });
+        of.left_out.count(values, filter, rows.count(), undefined);
         if all_fit { Ok(()) } else { Err(bad_weight(of.written).into()) }
     }
 

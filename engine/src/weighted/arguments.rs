@@ -63,6 +63,15 @@ impl Parameter {
         }
     }
 
+    /// What to do with an argument that does not fit.
+    fn hint(&self, given: &DataType) -> &'static str {
+        match self.kind {
+            Kind::Condition => "Write a condition, as in column > 0 or column = 'value'.",
+            _ if is_point_in_time(given) => "Take a number of it, as in date_part('year', column).",
+            _ => "Cast it first, as in CAST(column AS DOUBLE).",
+        }
+    }
+
     fn wanted(&self) -> &'static str {
         match self.kind {
             Kind::Number => "a number",
@@ -99,12 +108,9 @@ pub(crate) fn check(name: &str, parameters: &[Parameter], given: &[DataType]) ->
     }
     for (parameter, given) in parameters.iter().zip(given) {
         if parameter.coerce(given).is_none() {
-            let (parameter, wanted, given) = (parameter.name, parameter.wanted(), in_words(given));
-            return Err(Error::new(
-                Code::InvalidArgument,
-                format!("{signature}: {parameter} must be {wanted}, not {given}."),
-            )
-            .hint("Cast it first, as in CAST(column AS DOUBLE)."));
+            let message =
+                format!("{signature}: {} must be {}, not {}.", parameter.name, parameter.wanted(), in_words(given));
+            return Err(Error::new(Code::InvalidArgument, message).hint(parameter.hint(given)));
         }
     }
     Ok(())
@@ -127,7 +133,8 @@ pub(super) fn is_point_in_time(given: &DataType) -> bool {
     matches!(given, DataType::Date32 | DataType::Date64 | DataType::Timestamp(_, _))
 }
 
-fn in_words(given: &DataType) -> String {
+/// A type as a reader knows it.
+pub(crate) fn in_words(given: &DataType) -> String {
     match given {
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "text".to_owned(),
         DataType::Boolean => "true or false".to_owned(),

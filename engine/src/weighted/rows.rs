@@ -95,7 +95,7 @@ pub(crate) fn is_weight(w: f64) -> bool {
 
 pub(crate) fn bad_weight(name: &str) -> Error {
     Error::new(Code::InvalidArgument, format!("{name}: a weight is negative, infinite or not a number."))
-        .hint("Weights are zero or more. Leave other rows out, as in FILTER (WHERE w >= 0), or make their weight NULL.")
+        .hint("Weights are zero or more. Leave other rows out, as in FILTER (WHERE w >= 0 AND w < 'Infinity'), or make their weight NULL.")
 }
 
 /// The argument as floats; a condition counts as 1 or 0.

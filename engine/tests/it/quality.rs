@@ -81,5 +81,5 @@ async fn rows_without_a_value_are_counted_once() {
 async fn rows_without_a_weight_are_told_of() {
     let sql = "SELECT svy_mean(person, weight => nullif(weight, 10)) AS s FROM panel.people";
     let notices = rows(&panel(), sql).await.unwrap().1;
-    assert!(notices.contains(&"1 rows have no weight, and are outside the design.".to_owned()), "{notices:?}");
+    assert!(notices.contains(&"1 row has no weight, and is outside the design.".to_owned()), "{notices:?}");
 }

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, Float64Array, Int64Array, RecordBatch, StructArray};
+use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, RecordBatch, StructArray};
 use arrow::compute::cast;
 use arrow::csv::ReaderBuilder;
 use arrow::csv::reader::Format;
@@ -340,7 +340,12 @@ async fn what_has_no_answer_says_why() {
             "lonely must be",
         ),
         (&engine, "SELECT svy_mean(weight => weight) FROM panel.people", Code::InvalidArgument, "x is missing"),
-        (&engine, "SELECT svy_mean(*) FROM panel.people", Code::UnsupportedSql, ""),
+        (&engine, "SELECT svy_mean(*) FROM panel.people", Code::InvalidArgument, "takes no *"),
+        (&engine, "SELECT svy_mean(weight, ci => 'logit') FROM panel.people", Code::InvalidArgument, "for svy_share"),
+        (&engine, "SELECT svy_mean(weight, among => 'all') FROM panel.people", Code::InvalidArgument, "per_unit"),
+        (&engine, "SELECT svy_mean(weight, psu => random()) FROM panel.people", Code::InvalidArgument, "each time"),
+        (&engine, "SELECT svy_share(weight) FROM panel.people", Code::InvalidArgument, "Write a condition"),
+        (&engine, "SELECT svy_mean(1, weight => gender) FROM panel.people", Code::InvalidArgument, "not text"),
         (
             &plain,
             "SELECT svy_mean(a.spend, weight => 1.0) FROM plain.t a JOIN plain.t b USING (person)",
@@ -416,7 +421,22 @@ async fn what_cannot_be_known_is_null_with_a_notice() {
             "se",
             "single PSU",
         ),
-        ("SELECT svy_mean(nullif(person, 1)) AS s FROM panel.people", "p", "1 rows had no value"),
+        ("SELECT svy_mean(nullif(person, 1)) AS s FROM panel.people", "p", "1 row had no value"),
+        (
+            "SELECT svy_mean(CASE WHEN person < 3 THEN 'NaN'::DOUBLE ELSE weight END) AS s FROM panel.people",
+            "p",
+            "2 rows had no value",
+        ),
+        (
+            "SELECT svy_mean(weight, strata => nullif(region, 'N')) AS s FROM panel.people WHERE person > 1",
+            "p",
+            "3 rows have no stratum or PSU",
+        ),
+        (
+            "SELECT svy_mean(weight, psu => nullif(home, 3)) FILTER (WHERE person > 2) AS s FROM panel.people",
+            "p",
+            "1 row has no stratum or PSU",
+        ),
     ] {
         let (batches, notices) = rows(&engine, sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
         let row = fields(batches[0].column_by_name("s").unwrap().as_struct()).remove(0);
@@ -425,6 +445,54 @@ async fn what_cannot_be_known_is_null_with_a_notice() {
     }
     let nobody = one(&engine, "SELECT svy_count(*) AS s FROM panel.people WHERE person > 99").await;
     assert_eq!((nobody["estimate"], nobody["n"], nobody["df"]), (Some(0.0), Some(0.0), Some(0.0)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_that_ask_for_the_same_in_other_words_agree() {
+    let engine = panel();
+    let sql = "SELECT svy_mean(weight)['se'] AS a, (svy_mean(weight, level => 0.95)).se AS b, svy_mean(weight, frame => NULL)['se'] \
+               AS c, svy_mean(weight, weight => weight, deff => 'srs', psu => home)['se'] AS d, count(*) AS n, \
+               svy_median(weight)['se'] AS e, svy_median(weight, lonely => 'fail')['se'] AS f FROM panel.people";
+    let (batches, _) = rows(&engine, sql).await.unwrap();
+    let value = |name: &str| batches[0].column_by_name(name).unwrap().as_primitive::<Float64Type>().value(0);
+    assert!(value("a") > 0.0 && ["b", "c", "d"].iter().all(|name| value(name) == value("a")), "{batches:?}");
+    assert_eq!(value("e"), value("f"));
+    // What is declared can be left out.
+    let plain = one(&engine, "SELECT svy_mean(weight, strata => NULL, psu => NULL) AS s FROM panel.people").await;
+    let single = "SELECT svy_mean(weight, weight => w) AS s FROM (SELECT weight, weight + 0 AS w FROM panel.people)";
+    assert_eq!((plain["se"], plain["df"]), (one(&engine, single).await["se"], Some(8.0)));
+    for sql in [
+        "SELECT svy_quantile(weight, ?) FROM panel.people",
+        "SELECT weighted_quantile(weight, ?, weight) FROM panel.people",
+    ] {
+        let given = RecordBatch::try_from_iter([("p", Arc::new(Float64Array::from(vec![0.5])) as ArrayRef)]).unwrap();
+        let stream = engine.query(&Principal::local(), Query::new(sql).params(given)).await.unwrap();
+        assert_eq!(stream.try_collect::<Vec<_>>().await.unwrap().len(), 1, "{sql}");
+    }
+    let computed = one(&engine, "SELECT svy_quantile(weight, CAST('0.5' AS DOUBLE)) AS s FROM panel.people").await;
+    assert_eq!(computed["se"], Some(value("e")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replicate_weights_go_with_the_declared_weight() {
+    let engine = engine();
+    let said = "were not used for calls that name another weight";
+    for (design, is_declared) in [
+        ("", true),
+        (", weight => weight", true),
+        (", weight => weight, level => 0.95", true),
+        (", weight => weight * 1", false),
+        (", weight => pw", false),
+        (", strata => stype", false),
+        (", psu => NULL", false),
+    ] {
+        let sql = format!("SELECT svy_mean(api00{design}) AS s, svy_mean(api99{design}) AS t FROM jk1.t");
+        let (batches, notices) = rows(&engine, &sql).await.unwrap();
+        let found = fields(batches[0].column_by_name("s").unwrap().as_struct()).remove(0);
+        // R: svrepdesign(type = "JK1") has 14 degrees of freedom.
+        assert_eq!(found["df"] == Some(14.0), is_declared, "{design}: {found:?}");
+        assert_eq!(notices.iter().any(|notice| notice.contains(said)), !is_declared, "{design}: {notices:?}");
+    }
 }
 
 /// A mean a million times the spread, and the same rows in any order.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use datafusion::common::{Column, JoinType, NullEquality, Result};
 use datafusion::logical_expr::expr::AggregateFunction;
-use datafusion::logical_expr::{Aggregate, AggregateUDF, Expr, LogicalPlan, LogicalPlanBuilder, ident, lit};
+use datafusion::logical_expr::{Aggregate, AggregateUDF, Expr, LogicalPlan, LogicalPlanBuilder, ident, lit, when};
 
 use super::frame::{self, FRAME_PSUS, Frame, FrameOf, LEAST_FPC, MOST_FPC, frame_key, frame_stratum};
 use super::{key, share_levels, value};
@@ -135,9 +135,16 @@ impl Building<'_> {
         Ok(LogicalPlan::Aggregate(Aggregate::try_new(Arc::new(input), keys, calls)?))
     }
 
-    /// The rows of the domain that a part is of: those of the call's filter and its own, which are of the design.
-    fn filter(&self, call: &Call, part: &PartOf) -> Option<Expr> {
-        call.filter_of_design().into_iter().chain(part.condition.clone()).reduce(Expr::and)
+    /// The rows of the domain that a part is of: those of the call's filter and its own. NULL of rows that are outside the design.
+    fn filter(&self, call: &Call, part: &PartOf) -> Result<Option<Expr>> {
+        let domain = call.filter.iter().chain(&part.condition).cloned().reduce(Expr::and);
+        let known = self.design.keys().map(|key| key.clone().is_not_null()).reduce(Expr::and);
+        Ok(match (domain, known) {
+            (None, None) => None,
+            (Some(domain), None) => Some(domain.is_true()),
+            (None, Some(known)) => Some(when(known, lit(true)).end()?),
+            (Some(domain), Some(known)) => Some(when(domain.is_not_true(), lit(false)).when(known, lit(true)).end()?),
+        })
     }
 
     fn of_rows(&self, call: &Call, part: &PartOf, people: People, left_out: &Arc<LeftOut>) -> OfRows {
@@ -175,27 +182,28 @@ impl Building<'_> {
             let of_call = |call: &Call| {
                 let left_out = self.notices.of_call();
                 let parts = call.parts.iter().map(|part| {
-                    let keep = self.filter(call, part).unwrap_or_else(|| lit(true));
-                    single::call(self.of_rows(call, part, People::Unknown, &left_out), self.arguments(part), keep)
+                    let keep = self.filter(call, part)?.unwrap_or_else(|| lit(true));
+                    Ok(single::call(self.of_rows(call, part, People::Unknown, &left_out), self.arguments(part), keep))
                 });
                 parts.collect()
             };
-            let calls = self.stratum_calls(of_call).chain(self.merged()).collect();
+            let calls = self.stratum_calls(of_call)?.into_iter().chain(self.merged()).collect();
             return Ok(LogicalPlan::Aggregate(Aggregate::try_new(Arc::clone(input), self.first_keys(), calls)?));
         };
         let psus = self.psus(input, psu)?;
         let names = |call: &Call| {
             let of_call = self.parts().filter(|(_, _, one, _)| std::ptr::eq(*one, call));
-            of_call.map(|(name, ..)| ident(name)).collect()
+            Ok(of_call.map(|(name, ..)| ident(name)).collect())
         };
-        let calls = self.stratum_calls(names).chain(self.merging()).collect();
+        let calls = self.stratum_calls(names)?.into_iter().chain(self.merging()).collect();
         Self::grouped(psus, self.key_names().into_iter().chain(self.stratum_names()).collect(), calls)
     }
 
-    fn stratum_calls(&self, arguments: impl Fn(&Call) -> Vec<Expr>) -> impl Iterator<Item = Expr> {
-        self.levels.calls.iter().map(move |(at, call)| {
-            step::call(Strata { estimator: call.estimator }, arguments(call), None).alias(sums(*at))
-        })
+    fn stratum_calls(&self, arguments: impl Fn(&Call) -> Result<Vec<Expr>>) -> Result<Vec<Expr>> {
+        let calls = self.levels.calls.iter().map(|(at, call)| {
+            Ok(step::call(Strata { estimator: call.estimator }, arguments(call)?, None).alias(sums(*at)))
+        });
+        calls.collect()
     }
 
     /// The parts of PSUs by key, stratum and PSU.
@@ -213,13 +221,13 @@ impl Building<'_> {
         }
         let left_out: Vec<_> = self.levels.calls.iter().map(|_| self.notices.of_call()).collect();
         let of_rows = self.parts().map(|(name, at, call, part)| {
-            let filter = self.filter(call, part);
+            let filter = self.filter(call, part)?;
             if self.is_distinct {
-                return unit_weight(self.design.weight.clone(), filter).alias(name);
+                return Ok(unit_weight(self.design.weight.clone(), filter).alias(name));
             }
-            step::call(self.of_rows(call, part, people, &left_out[at]), self.arguments(part), filter).alias(name)
+            Ok(step::call(self.of_rows(call, part, people, &left_out[at]), self.arguments(part), filter).alias(name))
         });
-        let of_rows = of_rows.chain(self.merged()).collect();
+        let of_rows = of_rows.chain(self.merged().map(Ok)).collect::<Result<_>>()?;
         let first = LogicalPlan::Aggregate(Aggregate::try_new(Arc::clone(input), keys, of_rows)?);
         if !has_people_of_their_own {
             return Ok(first);
@@ -242,19 +250,21 @@ impl Building<'_> {
     fn replicated(&self, input: &Arc<LogicalPlan>, replicates: &Replicates) -> Result<LogicalPlan> {
         let keys = self.keys.iter().enumerate().map(|(at, expr)| expr.clone().alias(key(at))).collect();
         let calls = self.levels.calls.iter().map(|(at, call)| {
-            let parts = call.parts.iter().flat_map(|part| {
-                let keep = self.filter(call, part).unwrap_or_else(|| lit(true));
-                part.variables.iter().cloned().chain([keep])
-            });
-            let weights = [self.design.weight.clone()].into_iter().chain(replicates.columns.iter().cloned());
+            let mut arguments = Vec::new();
+            for part in &call.parts {
+                arguments.extend(part.variables.iter().cloned());
+                arguments.push(self.filter(call, part)?.unwrap_or_else(|| lit(true)));
+            }
+            arguments.push(self.design.weight.clone());
+            arguments.extend(replicates.columns.iter().cloned());
             let level = Replicated {
                 report: Report { has_people: false, ..self.report(call) },
                 replication: replicates.replication.clone(),
                 parts: call.parts.iter().map(|part| part.variables.len()).collect(),
             };
-            step::call(level, parts.chain(weights).collect(), None).alias(value(*at))
+            Ok(step::call(level, arguments, None).alias(value(*at)))
         });
-        let calls = calls.chain(self.merged()).collect();
+        let calls = calls.chain(self.merged().map(Ok)).collect::<Result<_>>()?;
         Ok(LogicalPlan::Aggregate(Aggregate::try_new(Arc::clone(input), keys, calls)?))
     }
 
