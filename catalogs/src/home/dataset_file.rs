@@ -19,7 +19,7 @@ pub(crate) struct DatasetFile {
     pub(crate) tables: Vec<TableSection>,
     /// How the sample weighs, where the dataset is a sample.
     pub(crate) weights: Option<WeightsSection>,
-    /// What the codes of columns mean, by `table.column`; of a dataset's only table the column suffices.
+    /// What the codes of columns mean, by `table.column`; where one table is listed, the column suffices.
     #[serde(default)]
     pub(crate) columns: BTreeMap<String, ColumnSection>,
     /// A file that says it too, as a path from the home folder. What `columns` says goes first. CSV has a row for each value,
