@@ -17,7 +17,7 @@ ARGS ?=
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-7s %s\n", $$1, $$2}'
 
-demo: ## Write a bank and a panel, ask three questions, and serve them
+demo: ## Write a bank and a panel, ask four questions, and serve them
 	@scripts/setup build
 	cargo run --release --bin weft -- demo $(ARGS)
 

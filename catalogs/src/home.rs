@@ -9,6 +9,7 @@ mod dataset_file;
 mod datasource_file;
 mod folder;
 mod interpolate;
+mod lines;
 mod policy_file;
 mod problem;
 pub mod reference;
@@ -28,7 +29,7 @@ pub(crate) use amount::Timespan;
 pub use amount::timespan;
 pub use connections::Connections;
 pub use problem::{Fault, Problem, Problems};
-pub use settings::{Flight, Http, LogFormat, Settings, Telemetry};
+pub use settings::{Audit, Auth, Flight, Http, LogFormat, Settings, Telemetry, Tls};
 
 use crate::{Scope, Source, SourceKind};
 

@@ -7,6 +7,9 @@ mod registry;
 mod source;
 pub mod sources;
 
-pub use home::{Connections, Fault, Flight, Home, Http, LogFormat, Problem, Problems, Settings, Telemetry, timespan};
+pub use home::{
+    Audit, Auth, Connections, Fault, Flight, Home, Http, LogFormat, Problem, Problems, Settings, Telemetry, Tls,
+    timespan,
+};
 pub use registry::Registry;
 pub use source::{Connect, Scope, ScopedTable, Source, SourceKind};

@@ -5,8 +5,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::Semaphore;
 
-use crate::journal::{Journal, Observer};
-use crate::policy::Policies;
+use crate::journal::log::Log;
+use crate::journal::{Journal, Observer, Redact};
+use crate::policy::{Enforced, Policies, PrincipalEntry};
 use crate::session::Sessions;
 use crate::{Catalog, Error, Limits, MemoryCatalog, Principal, Quality, QueryId};
 
@@ -24,7 +25,9 @@ pub struct Engine {
 #[derive(Debug, Clone)]
 pub(crate) struct Inner {
     pub(crate) catalog: Arc<dyn Catalog>,
-    pub(crate) policies: Policies,
+    pub(crate) policies: Arc<Enforced>,
+    /// The key of hashes that masks make.
+    pub(crate) mask_key: [u8; 32],
     pub(crate) limits: Limits,
     pub(crate) quality: Quality,
     pub(crate) default_dataset: Option<String>,
@@ -39,11 +42,14 @@ impl Engine {
         EngineBuilder {
             catalog: Arc::new(catalog),
             policies: Policies::default(),
+            mask_key: random_key(),
             limits: Limits::default(),
             quality: Quality::default(),
             default_dataset: None,
             spill_dir: None,
             observer: None,
+            log: None,
+            is_recalled: false,
         }
     }
 
@@ -55,6 +61,16 @@ impl Engine {
         self.inner.journal.cancel(principal, id)
     }
 
+    /// What the policies of this moment declare of the principal called `name`.
+    pub fn declared(&self, name: &str) -> Option<PrincipalEntry> {
+        self.present().inner.policies.declared(name)
+    }
+
+    /// What the policies of this moment declare of the principal whose certificate has one of `names`.
+    pub fn certified(&self, names: &[String]) -> Option<PrincipalEntry> {
+        self.present().inner.policies.certified(names)
+    }
+
     /// Queries that run at this moment.
     pub fn running(&self) -> usize {
         self.inner.journal.running()
@@ -63,6 +79,7 @@ impl Engine {
     /// From now on queries see these datasets under these policies. Those that run go on with what they started with.
     pub fn reload(&self, catalog: impl Catalog, policies: Policies, default_dataset: Option<String>) {
         let mut present = self.present.write().unwrap_or_else(PoisonError::into_inner);
+        let policies = Arc::new(Enforced::new(policies));
         let next = Inner { catalog: Arc::new(catalog), policies, default_dataset, ..Inner::clone(&present) };
         let before = std::mem::replace(&mut *present, Arc::new(next));
         drop(present);
@@ -81,11 +98,14 @@ impl Engine {
 pub struct EngineBuilder {
     catalog: Arc<dyn Catalog>,
     policies: Policies,
+    mask_key: [u8; 32],
     limits: Limits,
     quality: Quality,
     default_dataset: Option<String>,
     spill_dir: Option<PathBuf>,
     observer: Option<Observer>,
+    log: Option<(Log, Redact)>,
+    is_recalled: bool,
 }
 
 impl EngineBuilder {
@@ -107,6 +127,12 @@ impl EngineBuilder {
         self
     }
 
+    /// The key of hashes that masks make: with the same one they stay the same. Without one it is random.
+    pub fn mask_key(mut self, key: [u8; 32]) -> Self {
+        self.mask_key = key;
+        self
+    }
+
     /// The dataset of bare table names where a query names none.
     pub fn default_dataset(mut self, dataset: Option<String>) -> Self {
         self.default_dataset = dataset;
@@ -125,6 +151,18 @@ impl EngineBuilder {
         self
     }
 
+    /// Where the journal is written down, and what of a query's text. Without it the journal ends with the process.
+    pub fn log(mut self, log: Log, redact: Redact) -> Self {
+        self.log = Some((log, redact));
+        self
+    }
+
+    /// The journal goes on where the log of earlier processes ends, so that they can be asked for too.
+    pub fn recall(mut self) -> Self {
+        self.is_recalled = true;
+        self
+    }
+
     /// The engine.
     ///
     /// # Errors
@@ -132,22 +170,35 @@ impl EngineBuilder {
     pub fn build(self) -> Result<Engine, Error> {
         const RECORDS_KEPT: usize = 10_000;
         let sessions = Sessions::new(&self.limits, self.quality, self.spill_dir.as_deref(), &*self.catalog)?;
+        let journal = Journal::new(RECORDS_KEPT, self.observer, self.log);
+        if self.is_recalled
+            && let Err(error) = journal.recall()
+        {
+            tracing::warn!(cause = %error, "What the audit log has of earlier queries cannot be read.");
+        }
         let handle = Inner {
             catalog: Arc::new(MemoryCatalog::default()),
-            policies: Policies::default(),
+            policies: Arc::default(),
+            mask_key: self.mask_key,
             permits: Arc::new(Semaphore::new(self.limits.concurrent_queries)),
             limits: self.limits,
             quality: self.quality,
             default_dataset: None,
             sessions: Arc::new(sessions),
-            journal: Journal::new(RECORDS_KEPT, self.observer),
+            journal,
         };
         let present = Inner {
             catalog: self.catalog,
-            policies: self.policies,
+            policies: Arc::new(Enforced::new(self.policies)),
             default_dataset: self.default_dataset,
             ..handle.clone()
         };
         Ok(Engine { inner: Arc::new(handle), present: Arc::new(RwLock::new(Arc::new(present))) })
     }
+}
+
+/// Two random UUIDs have 244 random bits.
+fn random_key() -> [u8; 32] {
+    let parts = [uuid::Uuid::new_v4(), uuid::Uuid::new_v4()];
+    *blake3::hash(parts.map(uuid::Uuid::into_bytes).as_flattened()).as_bytes()
 }

@@ -42,6 +42,8 @@ pub struct Dataset {
     pub schemas: Vec<String>,
     /// Who may see it.
     pub access: Access,
+    /// How its rows are told apart by tenant, where several share it.
+    pub tenancy: Option<Tenancy>,
     /// Its weights, where it is a sample.
     pub weights: Option<Weights>,
     /// What the codes of its columns mean.
@@ -60,8 +62,19 @@ impl Dataset {
 pub struct Access {
     /// Roles, one of which the principal must have.
     pub roles: BTreeSet<String>,
+    /// The role of a principal that has none.
+    pub default_role: Option<String>,
     /// Projects, one of which the principal must be in.
     pub projects: BTreeSet<String>,
+}
+
+/// How the rows of a dataset that tenants share are told apart.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tenancy {
+    /// The column that names the tenant of a row; each table has it.
+    pub column: String,
+    /// Tables without the column, whose rows are everybody's.
+    pub shared: BTreeSet<String>,
 }
 
 /// How a sample weighs: which column of which table says how many people one person stands for.

@@ -59,6 +59,46 @@ mod grpc {
 }
 
 impl Code {
+    const ALL: [Code; 32] = [
+        Code::InvalidSql,
+        Code::InvalidArgument,
+        Code::ArithmeticError,
+        Code::AmbiguousName,
+        Code::UnsupportedSql,
+        Code::ReadOnly,
+        Code::DesignMissing,
+        Code::WeightRequired,
+        Code::JoinMultiplies,
+        Code::Unauthenticated,
+        Code::PermissionDenied,
+        Code::DisclosureRefused,
+        Code::DatasetNotFound,
+        Code::TableNotFound,
+        Code::ColumnNotFound,
+        Code::FunctionNotFound,
+        Code::QueryNotFound,
+        Code::NotAcceptable,
+        Code::PayloadTooLarge,
+        Code::Conflict,
+        Code::ResultTooLarge,
+        Code::OutOfMemory,
+        Code::BudgetExceeded,
+        Code::RateLimited,
+        Code::SourceRejected,
+        Code::DataInvalid,
+        Code::SchemaChanged,
+        Code::SourceUnavailable,
+        Code::Overloaded,
+        Code::DeadlineExceeded,
+        Code::Cancelled,
+        Code::Internal,
+    ];
+
+    /// The code that is written so.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|code| code.as_str() == name)
+    }
+
     /// The code's row of the contract: its name, its HTTP status and its gRPC status number.
     const fn row(self) -> (&'static str, u16, i32) {
         match self {

@@ -1,9 +1,16 @@
 //! A record of every query: what was asked, by whom, through which door, and how it ended.
 //!
 //! A record opens before planning and closes exactly once, also when the stream is dropped, fails or panics: the open
-//! record is a value whose `Drop` closes it. The journal keeps the latest records in memory.
+//! record is a value whose `Drop` closes it. The journal keeps the latest records in memory, and all of them in a [`log`], where
+//! there is one: before the first row of a query leaves, the log says who asked for it.
+
+pub mod log;
+mod recall;
+mod redact;
+mod tool;
 
 use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,6 +18,9 @@ use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
 use crate::{Code, Door, Error, JoinFacts, Principal, Query, QueryId, Transfer, Transfers};
+use log::{Asked, Ended, Event, Log};
+
+pub use redact::Redact;
 
 /// What kind of answer a query wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +40,13 @@ pub enum Kind {
 }
 
 impl Kind {
+    const ALL: [Kind; 6] = [Kind::Raw, Kind::Aggregated, Kind::Weighted, Kind::Metadata, Kind::Explain, Kind::Unknown];
+
+    /// The kind of that name.
+    fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+    }
+
     /// The kind's name in listings.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -56,9 +73,19 @@ pub enum Outcome {
     Cancelled,
     /// The reader went away before the last row.
     Abandoned,
+    /// The process ended before it did.
+    Lost,
 }
 
 impl Outcome {
+    const ALL: [Outcome; 6] =
+        [Outcome::Running, Outcome::Completed, Outcome::Failed, Outcome::Cancelled, Outcome::Abandoned, Outcome::Lost];
+
+    /// The outcome of that name.
+    fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|outcome| outcome.as_str() == name)
+    }
+
     /// The outcome's name in listings.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -67,6 +94,7 @@ impl Outcome {
             Outcome::Failed => "failed",
             Outcome::Cancelled => "cancelled",
             Outcome::Abandoned => "abandoned",
+            Outcome::Lost => "lost",
         }
     }
 }
@@ -88,6 +116,14 @@ pub struct Record {
     pub door: Door,
     /// What the client calls itself.
     pub client: Option<String>,
+    /// Which of the known tools the client is of.
+    pub tool: &'static str,
+    /// The credential that the principal came by.
+    pub credential: Option<String>,
+    /// The address that it came from.
+    pub peer: Option<IpAddr>,
+    /// The rules that were applied, by table.
+    pub policies: Vec<String>,
     /// When it came.
     pub started_at: DateTime<Utc>,
     /// Time from its arrival to its plan.
@@ -137,6 +173,8 @@ struct Shared {
     state: Mutex<State>,
     keep: usize,
     observer: Option<Observer>,
+    log: Option<Log>,
+    redact: Redact,
 }
 
 #[derive(Default)]
@@ -169,8 +207,23 @@ impl std::fmt::Debug for Journal {
 
 impl Journal {
     /// A journal that keeps the latest `keep` ended records.
-    pub(crate) fn new(keep: usize, observer: Option<Observer>) -> Self {
-        Self { shared: Arc::new(Shared { state: Mutex::default(), keep, observer }) }
+    pub(crate) fn new(keep: usize, observer: Option<Observer>, log: Option<(Log, Redact)>) -> Self {
+        let (log, redact) = log.map_or((None, Redact::default()), |(log, redact)| (Some(log), redact));
+        Self { shared: Arc::new(Shared { state: Mutex::default(), keep, observer, log, redact }) }
+    }
+
+    /// Brings back what the log has of earlier processes, as far as there is room.
+    ///
+    /// # Errors
+    /// Where the log cannot be read.
+    pub(crate) fn recall(&self) -> std::io::Result<()> {
+        let Some(log) = &self.shared.log else { return Ok(()) };
+        let recalled = log.latest(self.shared.keep)?;
+        self.shared
+            .state()
+            .ended
+            .extend(recalled.into_iter().filter_map(|(asked, ended)| recall::record(asked, ended)));
+        Ok(())
     }
 
     /// Opens the record of a query that has just arrived.
@@ -184,6 +237,10 @@ impl Journal {
             principal: principal.name().to_owned(),
             door: query.door,
             client: query.client.clone(),
+            tool: tool::tool(query.client.as_deref(), query.door),
+            credential: principal.credential().map(str::to_owned),
+            peer: principal.peer(),
+            policies: Vec::new(),
             started_at: Utc::now(),
             planning: Duration::ZERO,
             execution: Duration::ZERO,
@@ -197,7 +254,7 @@ impl Journal {
             error: None,
         };
         self.shared.state().running.insert(id, Running { record, cancel, planned: None, transfers: None });
-        Entry { id, began: Instant::now(), shared: Arc::clone(&self.shared), open: true }
+        Entry { id, began: Instant::now(), shared: Arc::clone(&self.shared), open: true, is_logged: false }
     }
 
     /// Queries that run at this moment.
@@ -239,6 +296,39 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn asked(&self, record: &Record) -> Event {
+        Event::Asked(Asked {
+            query_id: record.id.to_string(),
+            principal: record.principal.clone(),
+            credential: record.credential.clone(),
+            door: record.door.as_str().to_owned(),
+            client: record.client.clone(),
+            tool: record.tool.to_owned(),
+            peer: record.peer.map(|peer| peer.to_string()),
+            kind: record.kind.as_str().to_owned(),
+            sql: self.redact.text(&record.sql),
+            datasets: record.datasets.clone(),
+            policies: record.policies.clone(),
+            started_at: record.started_at,
+        })
+    }
+
+    fn ended(&self, record: &Record) -> Event {
+        Event::Ended(Ended {
+            query_id: record.id.to_string(),
+            outcome: record.outcome.as_str().to_owned(),
+            code: record.code.map(|code| code.as_str().to_owned()),
+            error: record.error.as_deref().and_then(|error| self.redact.sentence(error)),
+            rows: record.rows,
+            bytes: record.bytes,
+            truncated: record.truncated,
+            source_rows: record.source_rows(),
+            source_bytes: record.source_bytes(),
+            planning_ms: record.planning.as_secs_f64() * 1e3,
+            execution_ms: record.execution.as_secs_f64() * 1e3,
+        })
+    }
+
     fn update(&self, id: QueryId, change: impl FnOnce(&mut Running)) {
         if let Some(running) = self.state().running.get_mut(&id) {
             change(running);
@@ -253,6 +343,8 @@ pub(crate) struct Entry {
     began: Instant,
     shared: Arc<Shared>,
     open: bool,
+    /// Whether the log says who asked.
+    is_logged: bool,
 }
 
 impl std::fmt::Debug for Shared {
@@ -270,15 +362,26 @@ impl Entry {
         self.began.elapsed()
     }
 
-    /// The query has a plan: what it reads and wants is known.
-    pub(crate) fn planned(&self, kind: Kind, datasets: Vec<String>) {
+    /// The query has a plan: what it reads and wants is known. From here on rows may leave, so the log has it first.
+    ///
+    /// # Errors
+    /// `internal` where the log cannot be written.
+    pub(crate) fn planned(&mut self, kind: Kind, datasets: Vec<String>, policies: Vec<String>) -> Result<(), Error> {
         let planning = self.began.elapsed();
+        let mut asked = None;
         self.shared.update(self.id, |running| {
             running.record.kind = kind;
             running.record.datasets = datasets;
+            running.record.policies = policies;
             running.record.planning = planning;
             running.planned = Some(Instant::now());
+            asked = self.shared.log.is_some().then(|| self.shared.asked(&running.record));
         });
+        if let (Some(log), Some(asked)) = (&self.shared.log, asked) {
+            log.write(asked)?;
+            self.is_logged = true;
+        }
+        Ok(())
     }
 
     /// The query counts in `transfers` what it fetches.
@@ -330,9 +433,24 @@ impl Entry {
         }
         state.ended.push_back(record.clone());
         drop(state);
-        log(&record);
+        self.log(&record);
+        trace(&record);
         if let Some(observer) = &self.shared.observer {
             observer(&record);
+        }
+    }
+}
+
+impl Entry {
+    /// Writes down how the query ended, and who asked where that is not written yet. The caller has his answer by now, so
+    /// that a failure is told to the operator only.
+    fn log(&self, record: &Record) {
+        let Some(log) = &self.shared.log else { return };
+        let asked = (!self.is_logged).then(|| self.shared.asked(record));
+        for event in asked.into_iter().chain([self.shared.ended(record)]) {
+            if let Err(error) = log.write(event) {
+                tracing::error!(query.id = %record.id, cause = ?error, "The audit log cannot be written.");
+            }
         }
     }
 }
@@ -343,7 +461,7 @@ impl Drop for Entry {
     }
 }
 
-fn log(record: &Record) {
+fn trace(record: &Record) {
     tracing::info!(
         query.id = %record.id,
         query.kind = record.kind.as_str(),

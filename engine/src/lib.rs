@@ -56,16 +56,17 @@ pub mod weighted;
 pub use builder::{Engine, EngineBuilder};
 pub use catalog::{
     Access, Catalog, Dataset, MemoryCatalog, SourceHealth, SourceStatus, TableEntry, TableKind, TableProviderRef,
-    Weights, WeightsMode,
+    Tenancy, Weights, WeightsMode,
 };
 pub use code::Code;
 pub use codes::{Codebook, Coding, Meaning};
 pub use designs::{DesignFigures, DesignReport, Finding, Severity};
 pub use error::Error;
-pub use identity::Principal;
+pub use identity::{ADMIN, Attributes, Authenticator, Everybody, Presented, Principal, Scope};
 pub use joins::JoinFacts;
 pub use limits::Limits;
 pub use path::Description;
+pub use policy::{AccessReport, TableAccess};
 pub use quality::Quality;
 pub use query::{Deadline, Door, Explain, Query, QueryId};
 pub use refresh::{Drift, Retyped, TableDrift, Typed, Unreadable};

@@ -19,7 +19,6 @@ use std::time::Duration;
 use arrow::datatypes::SchemaRef;
 use futures::FutureExt;
 use tokio::time::{Instant, timeout_at};
-use tokio_util::sync::CancellationToken;
 
 use crate::journal::Entry;
 use crate::{Code, Engine, Error, Principal, Query, QueryStream};
@@ -43,16 +42,16 @@ impl Engine {
     /// # Errors
     /// Any [`Code`], before the first row; later ones come through the stream.
     pub async fn query(&self, principal: &Principal, query: Query) -> Result<QueryStream, Error> {
-        let cancel = CancellationToken::new();
+        let cancel = principal.session().child_token();
         let mut entry = self.inner.journal.open(principal, &query, cancel.clone());
         let timeout =
             query.timeout.map_or(self.inner.limits.query_timeout, |own| own.min(self.inner.limits.query_timeout));
         let deadline = Instant::now() + timeout;
         let engine = self.present();
-        let work = AssertUnwindSafe(engine.prepare(principal, &query, &entry, deadline)).catch_unwind();
+        let work = AssertUnwindSafe(engine.prepare(principal, &query, &mut entry, deadline)).catch_unwind();
         let prepared = tokio::select! {
             biased;
-            () = cancel.cancelled() => Err(cancelled()),
+            () = cancel.cancelled() => Err(cancelled(principal)),
             done = timeout_at(deadline, work) => match done {
                 Ok(Ok(prepared)) => prepared,
                 Ok(Err(_panic)) => Err(panicked()),
@@ -61,7 +60,13 @@ impl Engine {
         };
         match prepared {
             Ok(optimized) => {
-                let bounds = execute::Bounds { deadline, timeout, max_rows: query.max_rows, cancel };
+                let bounds = execute::Bounds {
+                    deadline,
+                    timeout,
+                    max_rows: query.max_rows,
+                    cancel,
+                    principal: principal.clone(),
+                };
                 Ok(optimized.execute(&self.inner.limits, bounds, entry))
             }
             Err(error) => {
@@ -96,18 +101,23 @@ impl Engine {
         &self,
         principal: &Principal,
         query: &Query,
-        entry: &Entry,
+        entry: &mut Entry,
         deadline: Instant,
     ) -> Result<optimize::Optimized, Error> {
         let planned = plan::Planned::bind(self, principal, query).await?;
         let governed = planned.govern(self, principal, query)?;
-        entry.planned(governed.kind(), governed.datasets());
+        entry.planned(governed.kind(), governed.datasets(), governed.grants.policies())?;
         governed.optimize(self, entry, deadline).await
     }
 }
 
-fn cancelled() -> Error {
-    Error::new(Code::Cancelled, "The query was cancelled.")
+/// Why a query ends that was cancelled by its id, or with the session of who asks.
+fn cancelled(principal: &Principal) -> Error {
+    match principal.session().is_cancelled() {
+        true => Error::new(Code::Unauthenticated, "The credential that this query came by is no longer valid.")
+            .hint("Sign in again, or ask an administrator for a new key."),
+        false => Error::new(Code::Cancelled, "The query was cancelled."),
+    }
 }
 
 fn panicked() -> Error {

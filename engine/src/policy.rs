@@ -1,34 +1,50 @@
-//! Who may see which rows and which values. Rules are data, read from `policies/*.yaml`; the barrier applies them.
+//! Who may see which datasets, rows and values. Policies are data, read from `policies/*.yaml`; the barrier applies them.
 //!
-//! A rule names a table and the roles it binds. Its row filter and its masks are SQL expressions over the table's own
-//! columns. Several rules on one table: every row filter must hold, and a column masked by any of them is masked.
+//! Grants say what a principal may see at all; once there are any, nothing else is seen. Rules say which rows and values of a
+//! table it sees: conditions and masks over the table's own columns and the attributes of who asks.
 
+mod attributes;
 mod barrier;
+mod check;
+mod condition;
+mod enforced;
+mod explain;
 mod leakproof;
+mod mask;
 mod physical;
 mod table;
 mod verify;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use serde::Deserialize;
 
-use crate::{Access, Code, Dataset, Error, Principal};
+use crate::{Attributes, Code, Dataset, Error, Principal};
 
 pub(crate) use barrier::PolicyBarrier;
+pub use check::Misfit;
+pub use condition::{Condition, NotACondition};
+pub(crate) use enforced::{Binding, Columns, Enforced};
+pub use explain::{AccessReport, TableAccess};
 pub(crate) use leakproof::PushLeakproofFilters;
+pub use mask::{Constant, Kind as MaskKind, Mask, Period};
 pub(crate) use physical::BarrierPlanner;
-pub(crate) use table::PolicyTable;
+pub(crate) use table::{Asker, PolicyTable};
 pub(crate) use verify::{Grants, Reads, read_only, verify_logical, verify_physical};
 
-/// A policy file: principals known by name, and rules on tables.
+/// A policy file: principals known by name, their roles, what they may see, and rules on tables.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Policies {
-    /// Principals by name, for `--as NAME` and for local use.
+    /// Principals by name, for signing in, for `--as NAME` and for local use.
     #[serde(default)]
     pub principals: Vec<PrincipalEntry>,
+    /// Roles that include others.
+    #[serde(default)]
+    pub roles: Vec<Role>,
+    /// What may be seen. Once there are any, what is not granted is not seen.
+    #[serde(default)]
+    pub grants: Vec<Grant>,
     /// Rules on tables.
     #[serde(default)]
     pub rules: Vec<Rule>,
@@ -46,13 +62,60 @@ pub struct PrincipalEntry {
     /// Its projects.
     #[serde(default)]
     pub projects: BTreeSet<String>,
-    /// Its attributes.
+    /// The tenant whose rows it may see where datasets are shared between tenants.
     #[serde(default)]
-    pub attributes: BTreeMap<String, String>,
+    pub tenant: Option<String>,
+    /// Its attributes, which rules speak of as `@name`.
+    #[serde(default, deserialize_with = "attributes::read")]
+    pub attributes: Attributes,
+    /// The Argon2id hash of its password; None = it cannot sign in by one.
+    #[serde(default)]
+    pub password: Option<String>,
+    /// A name in the certificate that it signs in by.
+    #[serde(default)]
+    pub certificate: Option<String>,
+}
+
+impl PrincipalEntry {
+    /// The principal that is declared.
+    pub fn principal(&self) -> Principal {
+        Principal::new(&self.name, self.roles.iter().cloned())
+            .with_projects(self.projects.iter().cloned())
+            .with_tenant(self.tenant.clone())
+            .with_attributes(self.attributes.clone())
+    }
+}
+
+/// A role of this home.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Role {
+    /// Its name.
+    pub name: String,
+    /// Roles whose rights and rules it has as well.
+    #[serde(default)]
+    pub includes: BTreeSet<String>,
+}
+
+/// What the holders of some roles, in some projects, may see.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Grant {
+    /// Roles, one of which a principal must have; empty = everyone.
+    #[serde(default)]
+    pub roles: BTreeSet<String>,
+    /// Projects, one of which a principal must be in; empty = whichever.
+    #[serde(default)]
+    pub projects: BTreeSet<String>,
+    /// Datasets, and tables as `dataset.table` or `dataset.schema.table`; `*` = everything.
+    pub on: Vec<String>,
+    /// The columns of these tables that may be seen; empty = all.
+    #[serde(default)]
+    pub columns: BTreeSet<String>,
 }
 
 /// What the holders of some roles see of a table.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
     /// The rule's name, as receipts and EXPLAIN show it.
@@ -62,18 +125,49 @@ pub struct Rule {
     /// Roles it binds; empty = everyone but admins.
     #[serde(default)]
     pub roles: BTreeSet<String>,
-    /// A condition that each visible row meets, in SQL.
+    /// Roles whose holders it does not bind.
     #[serde(default)]
-    pub rows: Option<String>,
-    /// What stands in place of a column's value, in SQL, by column; the type stays the column's.
+    pub except: BTreeSet<String>,
+    /// A condition that each visible row meets, in SQL; `@name` is an attribute of who asks.
     #[serde(default)]
-    pub masks: BTreeMap<String, String>,
+    pub rows: Option<Condition>,
+    /// How the condition goes with those of other rules on the table.
+    #[serde(default)]
+    pub combine: Combine,
+    /// What stands in place of a column's value, by column; the type stays the column's.
+    #[serde(default)]
+    pub masks: BTreeMap<String, Mask>,
+    /// Where it stands.
+    #[serde(skip)]
+    pub place: Option<Place>,
+}
+
+/// Where a rule stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Place {
+    /// The file, as a path from the home folder.
+    pub file: String,
+    /// The key path in it, such as `rules[0]`.
+    pub key: String,
+}
+
+/// How the conditions of several rules go together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Combine {
+    /// A row must meet this one.
+    #[default]
+    All,
+    /// A row must meet one of those that are combined so.
+    Any,
 }
 
 impl Policies {
     /// These policies together with `more`.
     pub fn and(mut self, more: Policies) -> Self {
         self.principals.extend(more.principals);
+        self.roles.extend(more.roles);
+        self.grants.extend(more.grants);
         self.rules.extend(more.rules);
         self
     }
@@ -83,10 +177,8 @@ impl Policies {
     /// # Errors
     /// `unauthenticated` where no file declares it.
     pub fn principal(&self, name: &str) -> Result<Principal, Error> {
-        if let Some(entry) = self.principals.iter().find(|entry| entry.name == name) {
-            return Ok(Principal::new(&entry.name, entry.roles.iter().cloned())
-                .with_projects(entry.projects.iter().cloned())
-                .with_attributes(entry.attributes.clone()));
+        if let Some(entry) = Enforced::new(self.clone()).declared(name) {
+            return Ok(entry.principal());
         }
         if name == "local" {
             return Ok(Principal::local());
@@ -94,35 +186,11 @@ impl Policies {
         Err(Error::new(Code::Unauthenticated, format!("No policy file declares a principal \"{name}\"."))
             .hint("Add it under `principals:` in a file of the policies folder."))
     }
-
-    /// The rules that bind `principal` on a table of `dataset`.
-    pub(crate) fn on(&self, principal: &Principal, dataset: &Dataset, schema: &str, table: &str) -> Vec<Arc<Rule>> {
-        if principal.is_admin() {
-            return Vec::new();
-        }
-        self.rules
-            .iter()
-            .filter(|rule| rule.names(dataset, schema, table))
-            .filter(|rule| rule.roles.is_empty() || !rule.roles.is_disjoint(principal.roles()))
-            .map(|rule| Arc::new(rule.clone()))
-            .collect()
-    }
 }
 
 impl Rule {
     fn names(&self, dataset: &Dataset, schema: &str, table: &str) -> bool {
-        let Some(rest) = self.table.strip_prefix(dataset.id.as_str()).and_then(|rest| rest.strip_prefix('.')) else {
-            return false;
-        };
-        let is_default = dataset.schemas.first().is_none_or(|first| first == schema);
-        (is_default && rest == table)
-            || rest.strip_prefix(schema).and_then(|rest| rest.strip_prefix('.')).is_some_and(|rest| rest == table)
+        let name = self.table.strip_prefix(dataset.id.as_str()).and_then(|rest| rest.strip_prefix('.'));
+        name.is_some_and(|name| enforced::names(dataset, name, schema, table))
     }
-}
-
-/// Whether `principal` may know that a dataset exists.
-pub(crate) fn may_see(principal: &Principal, access: &Access) -> bool {
-    principal.is_admin()
-        || ((access.roles.is_empty() || !access.roles.is_disjoint(principal.roles()))
-            && (access.projects.is_empty() || !access.projects.is_disjoint(principal.projects())))
 }

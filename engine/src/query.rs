@@ -66,6 +66,13 @@ pub enum Door {
 }
 
 impl Door {
+    const ALL: [Door; 5] = [Door::Cli, Door::Flight, Door::Library, Door::Mcp, Door::Rest];
+
+    /// The door of that name.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|door| door.as_str() == name)
+    }
+
     /// The door's name in the journal.
     pub const fn as_str(self) -> &'static str {
         match self {

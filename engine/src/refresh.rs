@@ -1,6 +1,6 @@
 //! Refreshing datasets: what is remembered of their tables is read again, and what has changed is told.
 //!
-//! Whoever may see a dataset may refresh it: of the tables the answer holds no more than `system.columns` shows. Administrators
+//! Whoever may see all tables of a dataset may refresh it: the answer holds no more than `system.columns` shows. Administrators
 //! are told of the dataset's design as well, which is checked against the rows.
 
 use std::sync::Arc;
@@ -9,7 +9,6 @@ use arrow::datatypes::{DataType, Schema};
 use futures::stream::{self, StreamExt};
 
 use crate::names::nearest;
-use crate::policy::may_see;
 use crate::system::type_name;
 use crate::{Code, Dataset, DesignReport, Engine, Error, Principal};
 
@@ -109,7 +108,7 @@ impl Engine {
     /// Reads the tables of a dataset again, so that the next query sees them as they are, and says what has changed.
     ///
     /// # Errors
-    /// `dataset_not_found` where `principal` sees no such dataset; what its source says; `deadline_exceeded`.
+    /// `dataset_not_found` where `principal` sees no such dataset, `permission_denied` where it sees a part of it; what its source says; `deadline_exceeded`.
     pub async fn refresh(&self, principal: &Principal, dataset: &str) -> Result<Drift, Error> {
         let engine = self.present();
         let datasets = engine.visible(principal);
@@ -139,10 +138,14 @@ impl Engine {
 
     fn visible(&self, principal: &Principal) -> Vec<Arc<Dataset>> {
         let datasets = self.inner.catalog.datasets();
-        datasets.iter().filter(|dataset| may_see(principal, &dataset.access)).cloned().collect()
+        datasets.iter().filter(|dataset| self.inner.policies.sees(principal, dataset)).cloned().collect()
     }
 
     async fn refreshed(&self, principal: &Principal, dataset: &Dataset) -> Result<Drift, Error> {
+        if !self.inner.policies.sees_all(principal, dataset) {
+            let text = format!("Refreshing dataset \"{}\" is for who may see all of its tables.", dataset.id);
+            return Err(Error::new(Code::PermissionDenied, text));
+        }
         let mut drift = self.read_again(dataset).await?;
         if principal.is_admin() {
             let checked = self.check_design(principal, &dataset.id).await;

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::{Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::{Result as DfResult, ScalarValue};
@@ -29,7 +29,7 @@ use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use futures::stream::{self, StreamExt, TryStreamExt};
 
 use crate::names::{listing, nearest};
-use crate::policy::may_see;
+use crate::policy::Columns;
 use crate::{Code, Dataset, Deadline, Engine, Error, Principal, Query, TableEntry, TableKind};
 
 pub use type_names::type_name;
@@ -115,7 +115,7 @@ impl Asked {
         let datasets = self.engine.inner.catalog.datasets();
         datasets
             .iter()
-            .filter(|dataset| may_see(&self.principal, &dataset.access))
+            .filter(|dataset| self.engine.inner.policies.sees(&self.principal, dataset))
             .filter(|dataset| self.wants("dataset_id", &dataset.id))
             .cloned()
             .collect()
@@ -142,6 +142,18 @@ impl Asked {
         self.wants("dataset_id", DATASET)
     }
 
+    /// The columns of a table that the caller may see.
+    fn columns_of(&self, dataset: &Dataset, entry: &TableEntry, schema: &Schema) -> Schema {
+        let seen = self.sees(dataset, entry);
+        let is_seen = |field: &&Arc<Field>| seen.as_ref().is_some_and(|columns| columns.has(field.name()));
+        Schema::new(schema.fields().iter().filter(is_seen).cloned().collect::<Vec<_>>())
+    }
+
+    /// What the caller may see of a table of a visible dataset.
+    fn sees(&self, dataset: &Dataset, entry: &TableEntry) -> Option<Columns> {
+        self.engine.inner.policies.sees_table(&self.principal, dataset, &entry.schema, &entry.name)
+    }
+
     /// Asks the engine what this table is made from: as the one who reads it, and through the same door.
     async fn ask(&self, query: Query) -> Result<Vec<RecordBatch>, Error> {
         let left = self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
@@ -162,8 +174,15 @@ impl Asked {
             Ok(tables.iter().map(|entry| (Arc::clone(&dataset), entry.clone())).collect::<Vec<_>>())
         });
         let mut tables: Vec<_> = listed.await?.into_iter().flatten().collect();
+        for (dataset, entry) in &mut tables {
+            // How many rows a source has is said to who sees all of them only.
+            let policies = &self.engine.inner.policies;
+            let binding = policies.on(&self.principal, dataset, &entry.schema, &entry.name, Columns::All);
+            entry.row_estimate = entry.row_estimate.filter(|_| binding.is_free());
+        }
         tables.retain(|(dataset, entry)| {
             self.wants_table(&crate::path::listed_name(dataset, &entry.schema, &entry.name))
+                && self.sees(dataset, entry).is_some()
         });
         Ok(tables)
     }

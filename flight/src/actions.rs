@@ -67,8 +67,8 @@ pub(crate) fn all() -> impl Iterator<Item = ActionType> {
 pub(crate) async fn act(door: &Door, call: &Call, action: Action) -> Result<Outcome, Error> {
     let body = &action.body[..];
     match action.r#type.as_str() {
-        "CancelFlightInfo" => cancel::flight_info(door, body),
-        "CancelQuery" => cancel::query(door, body),
+        "CancelFlightInfo" => cancel::flight_info(door, call, body),
+        "CancelQuery" => cancel::query(door, call, body),
         "ClosePreparedStatement" => {
             let request: ActionClosePreparedStatementRequest = unpack(body)?;
             prepared::close(door, &request.prepared_statement_handle);
@@ -80,7 +80,7 @@ pub(crate) async fn act(door: &Door, call: &Call, action: Action) -> Result<Outc
             Ok(Outcome::of(&prepared::create(door, call, request).await?.as_any()))
         }
         "GetSessionOptions" => Ok(session_options::get(call)),
-        "RenewFlightEndpoint" => renew::endpoint(door, body),
+        "RenewFlightEndpoint" => renew::endpoint(door, call, body),
         "SetSessionOptions" => session_options::set(door, call, body).await,
         other => match REFUSED.iter().find(|(name, _)| *name == other) {
             Some((_, what)) => Err(unsupported(what)),

@@ -40,14 +40,14 @@ pub(crate) async fn run(door: &Door, call: &Call, ticket: &[u8], question: &Ques
     let first = queries
         .next()
         .ok_or_else(|| Error::new(Code::InvalidArgument, "The prepared statement has no rows of parameters."))?;
-    let stream = door.engine.query(&door.principal, first).await?;
+    let stream = door.engine.query(&call.principal, first).await?;
     let run = Run {
         entry: door.running.enter(ticket, stream.id()),
         schema: stream.schema(),
         stream,
         queries,
         engine: door.engine.clone(),
-        principal: door.principal.clone(),
+        principal: call.principal.clone(),
         running: door.running.clone(),
         ticket: Bytes::copy_from_slice(ticket),
     };

@@ -3,7 +3,8 @@
 //! `FlightService` is implemented here, and not through arrow-flight's `FlightSqlService`: that one answers `GetSchema`
 //! and `PollFlightInfo` as unimplemented and leaves no way to answer them otherwise.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use arrow_flight::flight_service_server::FlightService;
 use arrow_flight::{
@@ -11,7 +12,7 @@ use arrow_flight::{
     HandshakeResponse, PollInfo, PutResult, SchemaResult, Ticket,
 };
 use bytes::Bytes;
-use engine::{Engine, Error, Principal};
+use engine::{Authenticator, Engine, Error};
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use tonic::metadata::MetadataMap;
@@ -19,7 +20,7 @@ use tonic::{Extensions, Request, Response, Status, Streaming, async_trait};
 
 use crate::actions;
 use crate::answer::Messages;
-use crate::call::Call;
+use crate::call::{self, Call};
 use crate::commands::{self, Flight, prepared::Bindings};
 use crate::encode::schema_bytes;
 use crate::options::Options;
@@ -27,12 +28,12 @@ use crate::put;
 use crate::running::Running;
 use crate::session::{self, Sessions};
 use crate::status::{status, unsupported};
-use crate::ticket::Seal;
+use crate::ticket::{Question, Seal};
 
 /// The Flight SQL door of an engine.
 pub struct Door {
     pub(crate) engine: Engine,
-    pub(crate) principal: Principal,
+    pub(crate) authenticator: Arc<dyn Authenticator>,
     pub(crate) options: Options,
     pub(crate) seal: Seal,
     pub(crate) sessions: Sessions,
@@ -41,10 +42,10 @@ pub struct Door {
 }
 
 impl Door {
-    pub(crate) fn new(engine: Engine, principal: Principal, options: Options) -> Self {
+    pub(crate) fn new(engine: Engine, authenticator: Arc<dyn Authenticator>, options: Options) -> Self {
         Self {
             engine,
-            principal,
+            authenticator,
             seal: Seal::new(options.ticket_key),
             options,
             sessions: Sessions::new(),
@@ -54,7 +55,7 @@ impl Door {
     }
 
     async fn describe(&self, request: &Request<FlightDescriptor>) -> Result<Flight, Error> {
-        let call = Call::read(self, request.metadata())?;
+        let call = Call::read(self, request).await?;
         commands::describe(self, &call, commands::decode(&request.get_ref().cmd)?).await
     }
 
@@ -63,7 +64,9 @@ impl Door {
         request: Request<FlightDescriptor>,
     ) -> Result<(Response<FlightInfo>, Option<u64>), Error> {
         let mut headers = MetadataMap::new();
-        session::offer(request.metadata(), &mut headers)?;
+        if self.authenticator.is_open() {
+            session::offer(request.metadata(), &mut headers)?;
+        }
         let flight = self.describe(&request).await?;
         let info = FlightInfo {
             schema: schema_bytes(&flight.schema)?,
@@ -77,9 +80,17 @@ impl Door {
         Ok((Response::from_parts(headers, info, Extensions::default()), flight.expires_at))
     }
 
+    /// The question in bytes that a caller presents: it answers to whom it was written for only.
+    ///
+    /// # Errors
+    /// `invalid_argument` where this server did not write them for this caller, `query_not_found` where they have expired.
+    pub(crate) fn open(&self, call: &Call, sealed: &[u8]) -> Result<Question, Error> {
+        self.seal.open(sealed, call.principal.name(), SystemTime::now())
+    }
+
     /// The messages that a ticket stands for.
     pub(crate) async fn answer(&self, request: Request<Ticket>) -> Result<Messages, Error> {
-        let call = Call::read(self, request.metadata())?;
+        let call = Call::read(self, &request).await?;
         commands::answer(self, &call, commands::decode(&request.get_ref().ticket)?).await
     }
 }
@@ -106,13 +117,17 @@ impl FlightService for Door {
     type ListActionsStream = BoxStream<'static, Result<ActionType, Status>>;
     type DoExchangeStream = BoxStream<'static, Result<FlightData, Status>>;
 
-    /// Accepts any handshake. The token names a session; who asks is not decided by it.
+    /// Where nobody needs to sign in, it accepts any handshake, and its token names a session. Else it is for who can be
+    /// told from it, and its token stands for them.
     async fn handshake(
         &self,
         request: Request<Streaming<HandshakeRequest>>,
     ) -> Result<Response<Self::HandshakeStream>, Status> {
         // A client that brings its own token keeps it.
-        let token = session::bearer(request.metadata()).unwrap_or_else(session::new_token);
+        let own = session::bearer(request.metadata());
+        let presented = call::presented(&request);
+        let signed_in = self.authenticator.sign_in(engine::Door::Flight, &presented).await.map_err(status)?;
+        let token = signed_in.or(own).unwrap_or_else(session::new_token);
         // Go waits for the answer before it ends its side, others write before they read: answer first, then wait.
         let answer = HandshakeResponse { protocol_version: 0, payload: token.clone().into() };
         let rest = request.into_inner().filter_map(|_| std::future::ready(None::<Result<HandshakeResponse, Status>>));
@@ -155,13 +170,13 @@ impl FlightService for Door {
     }
 
     async fn do_put(&self, request: Request<Streaming<FlightData>>) -> Result<Response<Self::DoPutStream>, Status> {
-        let call = Call::read(self, request.metadata()).map_err(status)?;
+        let call = Call::read(self, &request).await.map_err(status)?;
         let result = put::put(self, &call, request.into_inner()).await.map_err(status)?;
         Ok(Response::new(stream::iter([Ok(result)]).boxed()))
     }
 
     async fn do_action(&self, request: Request<Action>) -> Result<Response<Self::DoActionStream>, Status> {
-        let call = Call::read(self, request.metadata()).map_err(status)?;
+        let call = Call::read(self, &request).await.map_err(status)?;
         let outcome = actions::act(self, &call, request.into_inner()).await.map_err(status)?;
         let messages = outcome.body.map(|body| Ok(arrow_flight::Result { body }));
         let mut response = Response::new(stream::iter(messages).boxed());

@@ -10,6 +10,8 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tonic::transport::server::Connected;
 
+use crate::Peer;
+
 /// What is handed over at once: enough that the calls don't count, and little enough to be in the processor's cache.
 const PIECE: usize = 128 << 10;
 /// With less than this since the last flush nothing is waited for: answers without many rows go out as they are written.
@@ -18,6 +20,8 @@ const SMALL: usize = 8 << 10;
 /// A stream whose writes are gathered.
 pub(crate) struct Gathered<S> {
     inner: S,
+    /// The other side.
+    peer: Peer,
     /// What is to be written, from `written` on.
     pending: Vec<u8>,
     written: usize,
@@ -28,8 +32,8 @@ pub(crate) struct Gathered<S> {
 }
 
 impl<S> Gathered<S> {
-    pub(crate) fn new(inner: S) -> Self {
-        Self { inner, pending: Vec::new(), written: 0, unflushed: 0, is_put_off: false }
+    pub(crate) fn new(inner: S, peer: Peer) -> Self {
+        Self { inner, peer, pending: Vec::new(), written: 0, unflushed: 0, is_put_off: false }
     }
 }
 
@@ -110,11 +114,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Gathered<S> {
     }
 }
 
-impl<S: Connected> Connected for Gathered<S> {
-    type ConnectInfo = S::ConnectInfo;
+impl<S> Connected for Gathered<S> {
+    type ConnectInfo = Peer;
 
-    fn connect_info(&self) -> Self::ConnectInfo {
-        self.inner.connect_info()
+    fn connect_info(&self) -> Peer {
+        self.peer.clone()
     }
 }
 
@@ -170,7 +174,7 @@ mod tests {
 
     #[tokio::test]
     async fn frames_arrive_in_order_and_in_few_calls() {
-        let mut stream = Gathered::new(Socket::taking(usize::MAX));
+        let mut stream = Gathered::new(Socket::taking(usize::MAX), Peer::default());
         let mut wanted = Vec::new();
         for frame in 0..60 {
             let (head, body) = (bytes(9, frame), bytes(16 << 10, frame));
@@ -188,7 +192,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_socket_that_takes_little_loses_nothing() {
-        let mut stream = Gathered::new(Socket::taking(1000));
+        let mut stream = Gathered::new(Socket::taking(1000), Peer::default());
         let mut wanted = Vec::new();
         for size in [0, 1, SMALL, PIECE - 1, PIECE, 3 * PIECE + 7, 5] {
             let part = bytes(size, size);
@@ -202,7 +206,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_small_answer_goes_out_with_its_first_flush_and_nothing_is_held_after_it() {
-        let mut stream = Gathered::new(Socket::taking(usize::MAX));
+        let mut stream = Gathered::new(Socket::taking(usize::MAX), Peer::default());
         stream.write_all(b"headers").await.unwrap();
         stream.flush().await.unwrap();
         assert_eq!(stream.inner.taken, b"headers");
@@ -211,7 +215,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_flush_that_is_put_off_wakes_its_task() {
-        let mut stream = Gathered::new(Socket::taking(usize::MAX));
+        let mut stream = Gathered::new(Socket::taking(usize::MAX), Peer::default());
         stream.write_all(&bytes(16 << 10, 0)).await.unwrap();
         let mut flushes = 0;
         // As a connection does: it flushes whenever it is polled, and is polled when it was woken.

@@ -26,17 +26,19 @@ mod sql_type;
 mod status;
 mod ticket;
 
-use engine::{Engine, Principal};
+use std::sync::Arc;
+
+use engine::{Authenticator, Engine};
 
 pub use direct::Service;
 pub use door::Door;
 pub use options::Options;
-pub use serve::serve;
+pub use serve::{Peer, serve, serve_connections};
 
 /// The largest message a client may send: parameters of prepared statements come in one.
 const MAX_REQUEST_BYTES: usize = 64 << 20;
 
-/// The door as a gRPC service. Whoever comes through it is `principal`; [`serve()`] listens for it.
-pub fn service(engine: Engine, principal: Principal, options: Options) -> Service {
-    Service::new(Door::new(engine, principal, options), MAX_REQUEST_BYTES)
+/// The door as a gRPC service. `authenticator` says who comes through it; [`serve()`] listens for it.
+pub fn service(engine: Engine, authenticator: Arc<dyn Authenticator>, options: Options) -> Service {
+    Service::new(Door::new(engine, authenticator, options), MAX_REQUEST_BYTES)
 }

@@ -144,7 +144,7 @@ impl Condition {
 
 async fn rows(door: &Door, call: &Call, sql: String, params: Option<RecordBatch>) -> Result<Vec<RecordBatch>, Error> {
     let query = Query::new(sql).params(params).from(engine::Door::Flight, call.client.clone());
-    door.engine.query(&door.principal, query).await?.try_collect().await
+    door.engine.query(&call.principal, query).await?.try_collect().await
 }
 
 fn texts(batch: &RecordBatch, column: usize) -> Result<&StringArray, Error> {

@@ -31,14 +31,14 @@ pub(crate) async fn put(door: &Door, call: &Call, mut stream: Streaming<FlightDa
     match commands::decode(&descriptor.cmd)? {
         Command::CommandPreparedStatementQuery(command) => {
             let batches = parameters(first, stream).await?;
-            let handle = prepared::bind(door, &command.prepared_statement_handle, &batches)?;
+            let handle = prepared::bind(door, call, &command.prepared_statement_handle, &batches)?;
             let result = DoPutPreparedStatementResult { prepared_statement_handle: Some(handle) };
             Ok(PutResult { app_metadata: result.encode_to_vec().into() })
         }
         Command::CommandPreparedStatementUpdate(command) => {
             drain(stream).await?;
-            let question = prepared::question(door, &command.prepared_statement_handle)?;
-            Err(refusal(door, question.first_query(call.client.as_deref())?).await)
+            let question = prepared::question(door, call, &command.prepared_statement_handle)?;
+            Err(refusal(door, call, question.first_query(call.client.as_deref())?).await)
         }
         Command::CommandStatementIngest(_) => {
             drain(stream).await?;
@@ -49,15 +49,15 @@ pub(crate) async fn put(door: &Door, call: &Call, mut stream: Streaming<FlightDa
             let query = Query::new(command.query)
                 .dataset(call.defaults.dataset.clone())
                 .from(engine::Door::Flight, call.client.clone());
-            Err(refusal(door, query).await)
+            Err(refusal(door, call, query).await)
         }
         other => Err(unsupported(other.type_url().rsplit('.').next().unwrap_or_default())),
     }
 }
 
 /// Why a statement cannot run as an update: the engine says so of one that writes; a query is none.
-async fn refusal(door: &Door, query: Query) -> Error {
-    match door.engine.describe(&door.principal, &query).await {
+async fn refusal(door: &Door, call: &Call, query: Query) -> Error {
+    match door.engine.describe(&call.principal, &query).await {
         Err(error) => error,
         Ok(_) => invalid("The statement returns rows and changes nothing.").hint("Execute it as a query."),
     }

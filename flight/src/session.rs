@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use engine::{Code, Error};
+use engine::{Code, Error, Presented};
 use tonic::metadata::MetadataMap;
 
 use crate::recent::{Key, Recent};
@@ -77,12 +77,10 @@ pub(crate) fn offer(call: &MetadataMap, answer: &mut MetadataMap) -> Result<(), 
     if call.contains_key("authorization") || cookie(call).is_some() { Ok(()) } else { announce(&new_token(), answer) }
 }
 
-/// The caller's token; `Bearer None` is what flightsql-dbapi sends for nobody.
+/// The caller's token.
 pub(crate) fn bearer(metadata: &MetadataMap) -> Option<String> {
     // ADBC sends the header twice on calls that follow a handshake; both are the same.
-    let (scheme, token) = metadata.get("authorization")?.to_str().ok()?.split_once(' ')?;
-    let token = token.trim();
-    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() && token != "None").then(|| token.to_owned())
+    Presented::of_header(metadata.get("authorization")?.to_str().ok()).bearer
 }
 
 fn cookie(metadata: &MetadataMap) -> Option<String> {

@@ -1,5 +1,6 @@
 //! Tickets and prepared-statement handles: a question in bytes that the client keeps, signed so that only this server
-//! can have written them. A ticket is a question and not a permission: whoever presents it is governed as themselves.
+//! can have written them. A ticket is a question and not a permission: it answers to whom it was written for only, and they
+//! are governed as they are then.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -7,6 +8,7 @@ use bytes::Bytes;
 use engine::{Code, Error, Query};
 use prost::Message;
 
+use crate::call::Call;
 use crate::params;
 
 /// What a session or a call's headers say about questions that don't say it themselves.
@@ -23,7 +25,7 @@ pub(crate) struct Defaults {
     pub(crate) timeout_ms: Option<u64>,
 }
 
-/// A question as it travels: everything that its answer depends on, except who asks.
+/// A question as it travels: everything that its answer depends on, except the rights of who asks.
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct Question {
     #[prost(string, tag = "1")]
@@ -39,17 +41,21 @@ pub(crate) struct Question {
     /// Tells apart two statements with the same text.
     #[prost(fixed64, tag = "5")]
     pub(crate) nonce: u64,
+    /// Who asked it first: nobody else has a use for it.
+    #[prost(string, tag = "6")]
+    pub(crate) owner: String,
 }
 
 impl Question {
-    /// A question without parameters that lives for `life`.
-    pub(crate) fn new(sql: String, defaults: Defaults, life: Duration) -> Self {
+    /// A question of `call` without parameters that lives for `life`.
+    pub(crate) fn new(sql: String, call: &Call, life: Duration) -> Self {
         Self {
             sql,
             params: Bytes::new(),
-            defaults,
+            defaults: call.defaults.clone(),
             expires_at: seconds(SystemTime::now() + life),
             nonce: rand::random(),
+            owner: call.principal.name().to_owned(),
         }
     }
 
@@ -111,11 +117,11 @@ impl Seal {
         sealed.into()
     }
 
-    /// The question in bytes that a client presents at `now`.
+    /// The question in bytes that `owner` presents at `now`.
     ///
     /// # Errors
-    /// `invalid_argument` where this server did not write them, `query_not_found` where they have expired.
-    pub(crate) fn open(&self, sealed: &[u8], now: SystemTime) -> Result<Question, Error> {
+    /// `invalid_argument` where this server did not write them for `owner`, `query_not_found` where they have expired.
+    pub(crate) fn open(&self, sealed: &[u8], owner: &str, now: SystemTime) -> Result<Question, Error> {
         let (mac, body) = sealed.split_at_checked(MAC_BYTES).ok_or_else(foreign)?;
         let mac = blake3::Hash::from_slice(mac).map_err(|_| foreign())?;
         // Comparing two `blake3::Hash`es takes the same time wherever they differ.
@@ -123,6 +129,9 @@ impl Seal {
             return Err(foreign());
         }
         let question = Question::decode(body).map_err(|error| foreign().cause(error))?;
+        if question.owner != owner {
+            return Err(foreign());
+        }
         if question.expires_at <= seconds(now) {
             return Err(Error::new(Code::QueryNotFound, "This ticket or prepared statement has expired.")
                 .hint("Ask the statement again."));
@@ -132,7 +141,7 @@ impl Seal {
 }
 
 fn foreign() -> Error {
-    Error::new(Code::InvalidArgument, "This ticket or prepared statement is not from this server.")
+    Error::new(Code::InvalidArgument, "This ticket or prepared statement is not from this server, or not yours.")
         .hint("Tickets do not outlive the server that wrote them: ask the statement again.")
 }
 
@@ -142,10 +151,14 @@ fn seconds(at: SystemTime) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use engine::Principal;
+
     use super::*;
 
     fn question() -> Question {
-        Question::new("select 1".to_owned(), Defaults::default(), Duration::from_secs(60))
+        let call =
+            Call { principal: Principal::new("meera", []), client: None, session: None, defaults: Defaults::default() };
+        Question::new("select 1".to_owned(), &call, Duration::from_secs(60))
     }
 
     #[test]
@@ -155,7 +168,7 @@ mod tests {
             defaults: Defaults { dataset: Some("panel".to_owned()), max_rows: Some(0), ..Defaults::default() },
             ..question()
         };
-        assert_eq!(seal.open(&seal.close(&asked), SystemTime::now()).unwrap(), asked);
+        assert_eq!(seal.open(&seal.close(&asked), "meera", SystemTime::now()).unwrap(), asked);
     }
 
     #[test]
@@ -165,7 +178,11 @@ mod tests {
         for at in 0..sealed.len() {
             let mut forged = sealed.to_vec();
             forged[at] ^= 1;
-            assert_eq!(seal.open(&forged, SystemTime::now()).unwrap_err().code(), Code::InvalidArgument, "byte {at}");
+            assert_eq!(
+                seal.open(&forged, "meera", SystemTime::now()).unwrap_err().code(),
+                Code::InvalidArgument,
+                "byte {at}"
+            );
         }
     }
 
@@ -174,10 +191,20 @@ mod tests {
         let seal = Seal::new([7; 32]);
         let sealed = seal.close(&question());
         for length in [0, 1, 31, 32, sealed.len() - 1] {
-            assert_eq!(seal.open(&sealed[..length], SystemTime::now()).unwrap_err().code(), Code::InvalidArgument);
+            assert_eq!(
+                seal.open(&sealed[..length], "meera", SystemTime::now()).unwrap_err().code(),
+                Code::InvalidArgument
+            );
         }
         let elsewhere = Seal::new([8; 32]).close(&question());
-        assert_eq!(seal.open(&elsewhere, SystemTime::now()).unwrap_err().code(), Code::InvalidArgument);
+        assert_eq!(seal.open(&elsewhere, "meera", SystemTime::now()).unwrap_err().code(), Code::InvalidArgument);
+    }
+
+    #[test]
+    fn a_ticket_answers_to_its_owner() {
+        let seal = Seal::new([7; 32]);
+        let sealed = seal.close(&question());
+        assert_eq!(seal.open(&sealed, "ravi", SystemTime::now()).unwrap_err().code(), Code::InvalidArgument);
     }
 
     #[test]
@@ -185,8 +212,8 @@ mod tests {
         let seal = Seal::new([7; 32]);
         let sealed = seal.close(&question());
         let later = SystemTime::now() + Duration::from_secs(120);
-        assert_eq!(seal.open(&sealed, later).unwrap_err().code(), Code::QueryNotFound);
+        assert_eq!(seal.open(&sealed, "meera", later).unwrap_err().code(), Code::QueryNotFound);
         let renewed = seal.close(&question().renewed(Duration::from_secs(300)));
-        assert!(seal.open(&renewed, later).is_ok());
+        assert!(seal.open(&renewed, "meera", later).is_ok());
     }
 }

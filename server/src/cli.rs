@@ -3,8 +3,10 @@
 //! Commands run in this process, with no server. Answers go to standard output; everything said about them goes to
 //! standard error. Exit codes: 0, 1 (the query failed), 2 (usage or configuration).
 
+mod access;
 mod answer;
 mod ask;
+mod audit;
 mod check;
 mod datasets;
 mod demo;
@@ -14,6 +16,7 @@ mod failure;
 mod format;
 mod home;
 mod interrupt;
+mod keys;
 mod mcp;
 mod output;
 mod progress;
@@ -23,6 +26,7 @@ mod serve;
 mod shell;
 pub(crate) mod table;
 pub(crate) mod terminal;
+mod users;
 mod weights;
 
 use std::io::IsTerminal;
@@ -60,14 +64,18 @@ Exit codes: 0, 1 (the query failed), 2 (usage or configuration).";
 /// Every command, by name.
 #[derive(Debug, Subcommand)]
 enum Command {
+    Access(access::Args),
+    Audit(audit::Args),
     Check(check::Args),
     Datasets(datasets::Args),
-    /// Write a home with a bank, a panel and sales, ask it three questions, and serve it.
+    /// Write a home with a bank, a panel and sales, ask it four questions, and serve it.
     Demo(crate::demo::DemoArgs),
     Explain(explain::Args),
+    Keys(keys::Args),
     Mcp(mcp::Args),
     Query(query::Args),
     Serve(serve::Args),
+    Users(users::Args),
     Weights(weights::Args),
 }
 
@@ -106,13 +114,17 @@ fn run(cli: Cli) -> Result<(), Failure> {
 
 async fn execute(command: Command) -> Result<(), Failure> {
     match command {
+        Command::Access(args) => access::run(args).await,
+        Command::Audit(args) => audit::run(args),
         Command::Check(args) => check::run(args).await,
         Command::Datasets(args) => datasets::run(args).await,
         Command::Demo(args) => demo::run(args).await,
         Command::Explain(args) => explain::run(args).await,
+        Command::Keys(args) => keys::run(args),
         Command::Mcp(args) => mcp::run(args).await,
         Command::Query(args) => query::run(args).await,
         Command::Serve(args) => serve::run(args).await,
+        Command::Users(args) => users::run(args),
         Command::Weights(args) => weights::run(args).await,
     }
 }

@@ -2,19 +2,34 @@
 //!
 //! Every command starts here, so this does no more than a query needs: no source is opened, no listener is started.
 
+pub(crate) mod audit;
 mod reload;
 mod spill;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use catalogs::{Problems, Registry, Settings};
+use catalogs::{Connections, Home, Problems, Registry, Settings};
 use engine::journal::Observer;
+use engine::journal::log::Log;
+use engine::policy::Policies;
 use engine::{Engine, Principal};
 use reload::Origin;
 use spill::SpillDir;
 
+use crate::state::Secret;
+
+pub(crate) use reload::misfits;
 pub use reload::{ReloadError, Reloaded};
+
+/// The secret of a `data_dir`, which is made where there is none.
+pub(crate) fn secret(data_dir: &Path) -> Option<Secret> {
+    std::fs::create_dir_all(data_dir).ok()?;
+    Secret::of(data_dir).ok()
+}
+
+/// What the key of masks is derived for.
+const MASKS: &str = "weft 2026-11 hashes of masked values";
 
 /// Where the datasets are and who asks: the flags that every command over a home shares.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -56,12 +71,16 @@ pub struct Composition {
     pub registry: Registry,
     /// Who asks, unless a door authenticates somebody else.
     pub principal: Principal,
+    /// Who may see what, as it was read at the start.
+    pub policies: Policies,
     /// The settings of `weft.yaml`.
     pub settings: Settings,
     /// Where state lives; None = nothing is kept beyond the process.
     pub data_dir: Option<PathBuf>,
     /// What is wrong in the home: the sources and datasets that have a problem are left out, and hurt no other.
     pub problems: Problems,
+    /// Whether queries are written down beyond the process.
+    pub is_audited: bool,
     origin: Arc<Origin>,
     /// Where queries spill, gone with the process.
     _spill: Option<SpillDir>,
@@ -113,17 +132,50 @@ fn compose(args: &HomeArgs, observer: Option<Observer>) -> Result<Composition, O
         .quality(settings.quality)
         .policies(home.policies.clone())
         .default_dataset(settings.default_dataset.clone());
+    let mut is_audited = false;
     // Where there is no state, or it cannot be written, the engine takes the system's temporary folder.
     let spill = settings.data_dir.as_deref().and_then(|data_dir| SpillDir::make(data_dir).ok());
     if let Some(spill) = &spill {
         builder = builder.spill_dir(spill.path());
     }
+    if let Some(data_dir) = &settings.data_dir {
+        // A folder that cannot be written keeps nothing: commands answer from it all the same, and a server says so.
+        if let Some(secret) = secret(data_dir) {
+            builder = builder.mask_key(secret.key(MASKS));
+        }
+        if let Some(log) = audit::options(&settings).and_then(|options| Log::open(options).ok()) {
+            builder = builder.log(log, settings.audit.redact);
+            is_audited = true;
+        }
+    }
     if let Some(observer) = observer {
-        builder = builder.observer(observer);
+        // Who observes is a server, which answers for the time before it as well.
+        builder = builder.observer(observer).recall();
     }
     let data_dir = settings.data_dir.clone();
     let engine = builder.build()?;
-    Ok(Composition { engine, registry, principal, settings, data_dir, problems, origin, _spill: spill })
+    let policies = home.policies;
+    Ok(Composition {
+        engine,
+        registry,
+        principal,
+        policies,
+        settings,
+        data_dir,
+        problems,
+        is_audited,
+        origin,
+        _spill: spill,
+    })
+}
+
+/// The settings of a home, or the defaults where there is none. Nothing is opened.
+///
+/// # Errors
+/// A home that is no folder; problems that nothing can run with.
+pub(crate) fn settings(args: &HomeArgs) -> Result<Settings, OpenError> {
+    let Some(folder) = folder(args)? else { return Ok(Settings::default()) };
+    Ok(Home::load_usable(&folder, &environment, &Connections::default())?.0.settings)
 }
 
 /// The home's folder: as the flag or `$WEFT_HOME` says, else the current folder if it looks like one.

@@ -135,7 +135,7 @@ pub async fn run(
     for line in composition.registry.registered() {
         writeln!(progress, "{line}")?;
     }
-    questions::ask_all(&composition.engine, &composition.principal, out).await?;
+    questions::ask_all(&composition, out).await?;
     if args.once {
         return Ok(());
     }

@@ -64,17 +64,18 @@ const LOOPBACK_ORIGINS: [&str; 6] = [
 /// How long a client may keep the list of tools: it changes with the binary only.
 const TOOLS_TTL_MS: u64 = 60 * 60 * 1000;
 
-/// The protocol as Streamable HTTP at `/mcp`, for whoever `principal` is.
+/// The protocol as Streamable HTTP at `/mcp`. It must stand behind [`identify::by`](crate::identify::by), which tells who asks.
+/// While `is_open`, everybody on this machine is let in, and nobody else.
 ///
 /// A plain answer is JSON; a call that asks for progress, and runs long enough to report any, becomes an event stream.
-pub fn router(engine: Engine, principal: Principal) -> Router {
-    let config = StreamableHttpServerConfig::default()
-        .with_legacy_session_mode(false)
-        .with_json_response(true)
-        .with_allowed_hosts(LOOPBACK)
-        .with_allowed_origins(LOOPBACK_ORIGINS)
-        .enforce_origin_validation();
-    let weft = Weft::new(engine, principal);
+pub fn router(engine: Engine, is_open: bool) -> Router {
+    let config = StreamableHttpServerConfig::default().with_legacy_session_mode(false).with_json_response(true);
+    let config = match is_open {
+        true => config.with_allowed_hosts(LOOPBACK).with_allowed_origins(LOOPBACK_ORIGINS).enforce_origin_validation(),
+        // A page of another site has no credential to send: it is no cookie that a browser would add.
+        false => config.disable_allowed_hosts().disable_allowed_origins(),
+    };
+    let weft = Weft::new(engine, None);
     let service =
         StreamableHttpService::new(move || Ok(weft.clone()), Arc::new(NeverSessionManager::default()), config);
     Router::new().route_service("/mcp", service)
@@ -101,7 +102,7 @@ where
     let stop = CancellationToken::new();
     // Calls that still run when the client has gone end with this guard, and their queries with them.
     let _stopped = stop.clone().drop_guard();
-    let running = match serve_server_with_ct(Weft::new(engine, principal), (reader, writer), stop).await {
+    let running = match serve_server_with_ct(Weft::new(engine, Some(principal)), (reader, writer), stop).await {
         Ok(running) => running,
         Err(ServerInitializeError::ConnectionClosed(_)) => return Ok(()),
         Err(error) => {
@@ -124,12 +125,13 @@ struct Weft {
 
 struct Shared {
     engine: Engine,
-    principal: Principal,
+    /// Who asks, where a whole connection is of one principal.
+    principal: Option<Principal>,
     tools: ToolRouter<Weft>,
 }
 
 impl Weft {
-    fn new(engine: Engine, principal: Principal) -> Self {
+    fn new(engine: Engine, principal: Option<Principal>) -> Self {
         let tools = TOOLS.iter().fold(ToolRouter::new(), |tools, route| tools.with_route(route()));
         Self { shared: Arc::new(Shared { engine, principal, tools }) }
     }

@@ -21,7 +21,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, FromRequestParts};
+use axum::http::request::Parts;
 use axum::routing::get;
 use engine::{Engine, Principal};
 use tower_http::compression::CompressionLayer;
@@ -30,6 +31,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::encode::Format;
+use crate::identify;
 use crate::telemetry::Metrics;
 
 pub use answer::{Column, SqlAnswer};
@@ -69,14 +71,31 @@ impl Health {
 
 /// What every handler needs.
 #[derive(Debug, Clone)]
+struct Shared {
+    engine: Engine,
+    health: Health,
+}
+
+/// What the handler of one request needs.
+#[derive(Debug)]
 struct Rest {
     engine: Engine,
+    /// Who asks.
     principal: Principal,
     health: Health,
 }
 
-/// The REST door for whoever `principal` is.
-pub fn router(engine: Engine, principal: Principal, health: Health) -> Router {
+impl FromRequestParts<Shared> for Rest {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Self, Problem> {
+        let principal = identify::caller(&parts.extensions)?;
+        Ok(Self { engine: shared.engine.clone(), principal, health: shared.health.clone() })
+    }
+}
+
+/// The REST door. It must stand behind [`identify::by`], which tells who asks.
+pub fn router(engine: Engine, health: Health) -> Router {
     let (routes, description) = OpenApiRouter::with_openapi(docs::description())
         .routes(routes!(sql::run))
         .routes(routes!(datasets::list))
@@ -97,7 +116,7 @@ pub fn router(engine: Engine, principal: Principal, health: Health) -> Router {
         .method_not_allowed_fallback(problem::no_such_method)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(CompressionLayer::new().compress_when(is_worth_compressing()))
-        .with_state(Rest { engine, principal, health })
+        .with_state(Shared { engine, health })
 }
 
 fn is_worth_compressing() -> impl Predicate {

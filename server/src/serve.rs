@@ -1,6 +1,6 @@
 //! `weft serve`: opens the doors on this machine, says where they are, and closes them in order.
 //!
-//! While nobody needs to sign in, it listens on loopback addresses only. It takes the lock of its `data_dir`, so that two
+//! While nobody needs to sign in, it listens on loopback addresses only; with `auth.required` a [`Gate`] tells who asks. It takes the lock of its `data_dir`, so that two
 //! servers never write one state. A dead source stops nothing: sources are tested after the doors are open.
 
 mod address;
@@ -8,27 +8,36 @@ mod guard;
 mod hangup;
 mod http;
 mod lock;
+mod tls;
 
 use std::io::Write;
 use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use catalogs::Registry;
-use futures::FutureExt;
+use catalogs::{Registry, Settings};
+use engine::policy::Policies;
+use engine::{Authenticator, Engine, Everybody};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::auth::Gate;
+use crate::auth::keys::Keys;
 use crate::compose::{Composition, ReloadError, Reloaded};
 use crate::rest::Health;
+use crate::state::State;
 use crate::telemetry::Metrics;
-use crate::{mcp, rest};
+use crate::{compose, identify, mcp, rest};
 use hangup::{Hangup, Hangups};
 use lock::DirLock;
 
 pub use address::AddressError;
 pub use lock::LockError;
 pub(crate) use lock::address_of;
+use tls::Tls;
+pub use tls::TlsError;
 
 /// Answers that are still being sent at shutdown may go on so long.
 const GRACE: Duration = Duration::from_secs(5);
@@ -60,6 +69,18 @@ pub enum Error {
     /// What is told to the operator cannot be written.
     #[error("Cannot write to standard output.")]
     Output(#[from] std::io::Error),
+    /// What the server should show cannot be shown.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// Nobody would know who asked what.
+    #[error(
+        "The audit log in {} cannot be written. Let this process write there, or set audit.enabled to false.",
+        .0.display()
+    )]
+    Unaudited(PathBuf),
+    /// Nobody can be told apart: the keys cannot be read.
+    #[error(transparent)]
+    Auth(#[from] engine::Error),
 }
 
 /// A server with its doors open. Dropped, it ends at once; [`Running::stop`] ends it in order.
@@ -68,6 +89,8 @@ pub struct Running {
     pub http: SocketAddr,
     /// Where Flight SQL is.
     pub flight: SocketAddr,
+    /// Whether the doors speak TLS.
+    pub is_secure: bool,
     stop: CancellationToken,
     doors: JoinSet<()>,
     health: Health,
@@ -85,8 +108,9 @@ impl std::fmt::Debug for Running {
 impl Running {
     /// The line that says where the doors are.
     pub fn ready_line(&self) -> String {
-        let Self { http, flight, .. } = self;
-        format!("Weft is ready: http://{http} (docs at /docs, MCP at /mcp), grpc://{flight}")
+        let Self { http, flight, is_secure, .. } = self;
+        let (web, grpc) = if *is_secure { ("https", "grpc+tls") } else { ("http", "grpc") };
+        format!("Weft is ready: {web}://{http} (docs at /docs, MCP at /mcp), {grpc}://{flight}")
     }
 
     /// Reads the home again, as [`Composition::reload`] does; sources that are new are tested.
@@ -118,21 +142,40 @@ pub async fn start(composition: Composition, metrics: Metrics, listen: &Listen) 
     let settings = &composition.settings;
     let http = listen.http.as_deref().unwrap_or(&settings.http.listen);
     let flight = listen.flight.as_deref().unwrap_or(&settings.flight.listen);
+    if let (Some(data_dir), true, false) = (&composition.data_dir, settings.audit.enabled, composition.is_audited) {
+        return Err(Error::Unaudited(data_dir.clone()));
+    }
     let mut lock = composition.data_dir.as_deref().map(DirLock::take).transpose()?;
-    let http = address::bind("http", http).await?;
-    let flight = address::bind("flight", flight).await?;
-    let health = Health::new(metrics);
     let stop = CancellationToken::new();
     let mut doors = JoinSet::new();
+    let authenticator: Arc<dyn Authenticator> = match gate(&composition)? {
+        None => Arc::new(Everybody(composition.principal.clone())),
+        Some(gate) => {
+            doors.spawn(Arc::clone(&gate).follow(stop.clone()));
+            gate
+        }
+    };
+    let tls = settings.tls.clone().map(Tls::load).transpose()?.map(Arc::new);
+    if let Some(tls) = &tls {
+        doors.spawn(Arc::clone(tls).follow(stop.clone()));
+    }
+    let http = address::bind("http", http, authenticator.is_open()).await?;
+    let flight = address::bind("flight", flight, authenticator.is_open()).await?;
+    let health = Health::new(metrics);
     let addresses = (address::of(&http)?, address::of(&flight)?);
-    doors.spawn(serve_http(&composition, health.clone(), http, stop.clone()));
-    doors.spawn(serve_flight(&composition, flight, stop.clone()));
+    let engine = &composition.engine;
+    let is_secure = tls.is_some();
+    let of_http = Listening { listener: http, tls: tls.clone(), stop: stop.clone() };
+    let of_flight = Listening { listener: flight, tls, stop: stop.clone() };
+    doors.spawn(serve_http(engine.clone(), Arc::clone(&authenticator), health.clone(), of_http));
+    doors.spawn(serve_flight(engine.clone(), authenticator, of_flight));
     doors.spawn(probe(composition.registry.clone(), stop.clone()));
+    doors.spawn(warn_of_misfits(engine.clone(), composition.registry.clone(), composition.policies.clone()));
     let (http, flight) = addresses;
     if let Some(lock) = &mut lock {
         lock.tell(http);
     }
-    Ok(Running { http, flight, stop, doors, health, _lock: lock, composition })
+    Ok(Running { http, flight, is_secure, stop, doors, health, _lock: lock, composition })
 }
 
 /// Opens the doors, tells `out` where they are, and serves until SIGINT or SIGTERM. On SIGHUP it reads the home again.
@@ -151,7 +194,20 @@ pub async fn run(
     // Before anybody knows that the server runs, so that no signal ends it.
     let mut hangups = Hangups::listen();
     let mut running = start(composition, metrics, listen).await?;
-    tracing::info!("Nobody needs to sign in: every program on this machine may ask, with all rights of the principal.");
+    match running.composition.settings.auth.required {
+        true => {
+            tracing::info!("Callers must sign in: weft keys create makes a key.");
+            let is_reachable = [running.http, running.flight].iter().any(|address| !address.ip().is_loopback());
+            if is_reachable && !running.is_secure {
+                tracing::warn!(
+                    "Keys and passwords cross the network in the clear: set tls.cert_file and tls.key_file."
+                );
+            }
+        }
+        false => tracing::info!(
+            "Nobody needs to sign in: every program on this machine may ask, with all rights of the principal."
+        ),
+    }
     writeln!(out, "{}", running.ready_line())?;
     out.flush()?;
     let mut interrupted = std::pin::pin!(interrupted());
@@ -188,32 +244,58 @@ fn tell(reloaded: Result<Reloaded, ReloadError>) {
     }
 }
 
-fn serve_http(
-    composition: &Composition,
-    health: Health,
+/// Where a door listens, how it speaks, and until when.
+struct Listening {
     listener: TcpListener,
+    tls: Option<Arc<Tls>>,
     stop: CancellationToken,
+}
+
+/// What tells callers apart, where they must sign in.
+fn gate(composition: &Composition) -> Result<Option<Arc<Gate>>, engine::Error> {
+    let Settings { auth, data_dir, .. } = &composition.settings;
+    match data_dir {
+        Some(data_dir) if auth.required => {
+            let keys = Keys::open(State::open(data_dir)?)?;
+            Ok(Some(Arc::new(Gate::new(composition.engine.clone(), keys))))
+        }
+        _ => Ok(None),
+    }
+}
+
+fn serve_http(
+    engine: Engine,
+    authenticator: Arc<dyn Authenticator>,
+    health: Health,
+    Listening { listener, tls, stop }: Listening,
 ) -> impl Future<Output = ()> + Send + use<> {
-    let Composition { engine, principal, .. } = composition;
-    let router = rest::router(engine.clone(), principal.clone(), health)
-        .merge(mcp::router(engine.clone(), principal.clone()))
-        .layer(axum::middleware::from_fn(guard::only_from_this_machine));
-    http::serve(listener, router, stop, GRACE)
+    let is_open = authenticator.is_open();
+    let doors = rest::router(engine.clone(), health).merge(mcp::router(engine, is_open));
+    let router = identify::by(authenticator, doors);
+    let router = match is_open {
+        true => router.layer(axum::middleware::from_fn(guard::only_from_this_machine)),
+        false => router,
+    };
+    http::serve(listener, router, tls, stop, GRACE)
 }
 
 fn serve_flight(
-    composition: &Composition,
-    listener: TcpListener,
-    stop: CancellationToken,
+    engine: Engine,
+    authenticator: Arc<dyn Authenticator>,
+    Listening { listener, tls, stop }: Listening,
 ) -> impl Future<Output = ()> + Send + use<> {
-    let Composition { engine, principal, .. } = composition;
     // The engine knows the default dataset, and follows the home.
-    let service = flight::service(engine.clone(), principal.clone(), flight::Options::default());
-    flight::serve(listener, service, stop.cancelled_owned()).map(|ended| {
+    let service = flight::service(engine, authenticator, flight::Options::default());
+    let stopped = stop.cancelled_owned();
+    async move {
+        let ended = match tls {
+            None => flight::serve(listener, service, stopped).await,
+            Some(tls) => flight::serve_connections(tls::connections(listener, tls), service, stopped).await,
+        };
         if let Err(error) = ended {
             tracing::error!(cause = %error, "The Flight SQL door has closed.");
         }
-    })
+    }
 }
 
 /// Tests every source once, so that a dead one is known before somebody asks it.
@@ -223,6 +305,13 @@ async fn probe(registry: Registry, stop: CancellationToken) {
         if let Err(error) = result {
             tracing::warn!(source, code = error.code().as_str(), "Source {source} is unavailable: {error}");
         }
+    }
+}
+
+/// Tells of rules that do not fit their tables, which stay closed.
+async fn warn_of_misfits(engine: Engine, registry: Registry, policies: Policies) {
+    for misfit in compose::misfits(&engine, &registry, &policies).await.iter() {
+        tracing::error!("{misfit}; the table stays closed");
     }
 }
 

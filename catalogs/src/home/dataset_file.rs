@@ -366,7 +366,6 @@ pub(crate) struct ModelSettings {
 #[serde(deny_unknown_fields)]
 pub(crate) struct AccessSection {
     /// The role of a user who has no other one here.
-    #[expect(dead_code, reason = "checked now; authentication will read it")]
     pub(crate) default_role: Option<String>,
     /// Roles, one of which a user must have. Empty = everyone.
     #[serde(default)]
@@ -374,6 +373,12 @@ pub(crate) struct AccessSection {
     /// Projects, one of which a user must be in. Empty = all projects.
     #[serde(default)]
     pub(crate) projects: Vec<String>,
+    /// The column that names the tenant of a row, where tenants share the dataset: each sees its own rows, whatever its roles.
+    /// Every table has it, but the shared ones.
+    pub(crate) tenant_column: Option<String>,
+    /// Tables without that column, whose rows all tenants see.
+    #[serde(default)]
+    pub(crate) shared_tables: Vec<String>,
 }
 
 /// How pages show a dataset.

@@ -6,10 +6,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use engine::names::nearest;
-use engine::policy::Policies;
+use engine::policy::{Condition, Place, Policies};
 use serde::de::DeserializeOwned;
 
 use super::interpolate::{Env, interpolate};
+use super::lines::Lines;
 use super::policy_file::PolicyFile;
 use super::problem::{Fault, Problems};
 use super::resolve::Resolver;
@@ -36,6 +37,7 @@ pub(crate) struct Reader<'a> {
     /// Places whose variables could not be substituted, as file and key path.
     unset: Vec<(String, String)>,
     shapes: HashMap<&'static str, Shape>,
+    lines: HashMap<String, Lines>,
 }
 
 /// The home, with what has problems left out, and the problems.
@@ -48,6 +50,7 @@ pub(crate) fn read(root: &Path, env: Env<'_>, connections: &Connections) -> (Hom
         notes: Vec::new(),
         unset: Vec::new(),
         shapes: HashMap::new(),
+        lines: HashMap::new(),
     };
     if !root.is_dir() {
         reader.problems.add(&root.display().to_string(), "", Fault::NoHome);
@@ -57,7 +60,8 @@ pub(crate) fn read(root: &Path, env: Env<'_>, connections: &Connections) -> (Hom
     let (sources, datasets) = Resolver::default().resolve(&mut reader);
     reader.check_names(&settings, &policies, &datasets);
     reader.note_unread_files();
-    let Reader { problems, notes, .. } = reader;
+    let Reader { mut problems, notes, lines, .. } = reader;
+    problems.locate(|file, key| lines.get(file)?.line(key));
     (Home { settings, policies, sources, datasets, notes }, problems)
 }
 
@@ -94,7 +98,15 @@ impl<'a> Reader<'a> {
     fn policies(&mut self) -> Policies {
         let mut policies = Policies::default();
         for file in self.yaml_files(POLICIES) {
-            if let Some(more) = self.file::<PolicyFile, Policies>(&file) {
+            let Some(node) = self.tree(&file) else { continue };
+            if !self.check_conditions(&file, &node) {
+                self.check::<PolicyFile>(&file, &node);
+                continue;
+            }
+            if let Some(mut more) = self.typed::<PolicyFile, Policies>(&file, "", &node) {
+                for (at, rule) in more.rules.iter_mut().enumerate() {
+                    rule.place = Some(Place { file: file.clone(), key: format!("rules[{at}]") });
+                }
                 for entry in &more.principals {
                     if policies.principals.iter().any(|known| known.name == entry.name) {
                         let other = "another policy file".to_owned();
@@ -108,6 +120,24 @@ impl<'a> Reader<'a> {
         policies
     }
 
+    /// Finds every expression of a policy file that is none; reading it would stop at the first. Whether there is none such.
+    fn check_conditions(&mut self, file: &str, node: &Node) -> bool {
+        let Some(Node::List(rules)) = node.get("rules") else { return true };
+        let before = self.problems.len();
+        for (at, rule) in rules.iter().enumerate() {
+            let masks = rule.get("masks").map(Node::entries).unwrap_or_default();
+            let masks = masks.iter().map(|(column, mask)| (format!("masks.{column}"), mask));
+            let rows = rule.get("rows").map(|rows| ("rows".to_owned(), rows));
+            for (part, text) in rows.into_iter().chain(masks) {
+                let condition = text.as_text().map(|text| Condition::try_from(text.to_owned()));
+                if let Some(Err(error)) = condition {
+                    self.problems.add(file, format!("rules[{at}].{part}"), Fault::Rejected(error.to_string()));
+                }
+            }
+        }
+        self.problems.len() == before
+    }
+
     /// The tree of a file, interpolated; None where it is missing or cannot be read.
     pub(crate) fn tree(&mut self, file: &str) -> Option<Node> {
         let text = match fs::read_to_string(self.root.join(file)) {
@@ -118,6 +148,7 @@ impl<'a> Reader<'a> {
                 return None;
             }
         };
+        self.lines.insert(file.to_owned(), Lines::of(&text));
         let mut node = match parse(&text) {
             Ok(node) => node,
             Err(fault) => {
@@ -138,12 +169,6 @@ impl<'a> Reader<'a> {
         let is_below =
             |key: &str| key.strip_prefix(at).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']));
         self.unset.iter().any(|(place, key)| place == file && (at.is_empty() || is_below(key)))
-    }
-
-    /// A file that is read as it stands: `S` gives its schema, `T` is what it becomes.
-    fn file<S: schemars::JsonSchema, T: DeserializeOwned>(&mut self, file: &str) -> Option<T> {
-        let node = self.tree(file)?;
-        self.typed::<S, T>(file, "", &node)
     }
 
     /// The tree at the key path `at` as a `T`, checked by the schema of `S`; None where it has problems.
@@ -227,7 +252,8 @@ impl<'a> Reader<'a> {
         for rule in &policies.rules {
             let dataset = rule.table.split('.').next().unwrap_or_default();
             if !ids.contains(&dataset) {
-                self.problems.add(POLICIES, format!("rules.{}.table", rule.name), unknown(dataset));
+                let place = rule.place.clone().unwrap_or_default();
+                self.problems.add(&place.file, format!("{}.table", place.key), unknown(dataset));
             }
         }
     }

@@ -9,8 +9,13 @@ use schemars::JsonSchema;
 #[serde(deny_unknown_fields, default)]
 #[derive(Default)]
 pub(crate) struct PolicyFile {
-    /// Principals by name, for `--as NAME` and for local use.
+    /// Principals by name: who may sign in, and who `--as NAME` stands for.
     principals: Vec<PrincipalSection>,
+    /// Roles that include others. A role needs no declaration otherwise.
+    roles: Vec<RoleSection>,
+    /// What may be seen. Once there are any, datasets that none of them names, and that do not list their own roles, are seen by
+    /// administrators only.
+    grants: Vec<GrantSection>,
     /// Rules on tables.
     rules: Vec<RuleSection>,
 }
@@ -28,9 +33,48 @@ struct PrincipalSection {
     /// Its projects.
     #[serde(default)]
     projects: BTreeSet<String>,
-    /// Its attributes.
+    /// The tenant whose rows it may see where datasets are shared between tenants; rules speak of it as `@tenant`.
     #[serde(default)]
-    attributes: BTreeMap<String, String>,
+    tenant: Option<String>,
+    /// Its attributes, each a value or a list of values; rules speak of them as `@name`.
+    #[serde(default)]
+    attributes: BTreeMap<String, serde_json::Value>,
+    /// The hash of its password, as `weft users hash` prints it; without one it cannot sign in by a password.
+    #[serde(default)]
+    password: Option<String>,
+    /// A name in the certificate that it signs in by: the common name, an e-mail address, a host name or a URI.
+    #[serde(default)]
+    certificate: Option<String>,
+}
+
+/// A role with the rights and the rules of others.
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "a schema only: the engine's own struct is what is read")]
+struct RoleSection {
+    /// Its name.
+    name: String,
+    /// Roles whose rights and rules it has as well.
+    #[serde(default)]
+    includes: BTreeSet<String>,
+}
+
+/// What the holders of some roles, in some projects, may see.
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "a schema only: the engine's own struct is what is read")]
+struct GrantSection {
+    /// Roles, one of which a principal must have. Empty = everyone.
+    #[serde(default)]
+    roles: BTreeSet<String>,
+    /// Projects, one of which a principal must be in. Empty = whichever.
+    #[serde(default)]
+    projects: BTreeSet<String>,
+    /// Datasets, and tables as `dataset.table` or `dataset.schema.table`; `*` = everything.
+    on: Vec<String>,
+    /// The columns of these tables that may be seen. Empty = all.
+    #[serde(default)]
+    columns: BTreeSet<String>,
 }
 
 /// What the holders of some roles see of a table.
@@ -45,10 +89,69 @@ struct RuleSection {
     /// Roles it binds. Empty = everyone but admins.
     #[serde(default)]
     roles: BTreeSet<String>,
-    /// A condition that each visible row meets, in SQL.
+    /// Roles whose holders it does not bind.
+    #[serde(default)]
+    except: BTreeSet<String>,
+    /// A condition that each visible row meets, in SQL over the table's columns. `@name` stands for an attribute of who asks,
+    /// `@tenant`, `@user`, `@roles` and `@projects` for what their names say; who lacks one sees no row.
     #[serde(default)]
     rows: Option<String>,
-    /// What stands in place of a column's value, in SQL, by column.
+    /// How the condition goes with those of other rules on the table.
     #[serde(default)]
-    masks: BTreeMap<String, String>,
+    combine: CombineWord,
+    /// What stands in place of a column's value, by column: an SQL expression such as `'hidden'`, or one of the ready-made
+    /// masks.
+    #[serde(default)]
+    masks: BTreeMap<String, MaskSection>,
+}
+
+#[derive(JsonSchema, Default)]
+#[serde(rename_all = "lowercase")]
+#[expect(dead_code, reason = "a schema only: the engine's own struct is what is read")]
+enum CombineWord {
+    /// A row must meet this one.
+    #[default]
+    All,
+    /// A row must meet one of those that are combined so.
+    Any,
+}
+
+#[derive(JsonSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "a schema only: the engine's own struct is what is read")]
+enum MaskSection {
+    /// In SQL.
+    Sql(String),
+    /// A ready-made one.
+    Kind(MaskKindSection),
+}
+
+/// A ready-made mask: one of these keys.
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "a schema only: the engine's own struct is what is read")]
+struct MaskKindSection {
+    /// The same value for all.
+    constant: Option<serde_json::Value>,
+    /// The first day of the date's `year`, `quarter`, `month` or `week`; of a timestamp also `day` or `hour`.
+    date: Option<String>,
+    /// `true`: a keyed hash, the same for the same value in every table.
+    hash: Option<bool>,
+    /// So many of a text's last characters, after `****`.
+    partial: Option<u8>,
+    /// Categories in place of values.
+    recode: Option<RecodeSection>,
+    /// The nearest multiple of this number.
+    round: Option<f64>,
+}
+
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "a schema only: the engine's own struct is what is read")]
+struct RecodeSection {
+    /// Categories by value.
+    values: BTreeMap<String, String>,
+    /// The category of all other values; NULL unless set.
+    #[serde(default)]
+    other: Option<String>,
 }

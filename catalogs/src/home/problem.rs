@@ -9,6 +9,8 @@ use std::fmt;
 pub struct Problem {
     /// The file, as a path from the home folder.
     pub file: String,
+    /// The line in it, where that is known.
+    pub line: Option<usize>,
     /// The key path in it, such as `http.listen`; empty where the whole file is meant.
     pub key: String,
     /// What is wrong there.
@@ -108,6 +110,9 @@ fn seen(found: &Option<String>) -> String {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.file)?;
+        if let Some(line) = self.line {
+            write!(f, ":{line}")?;
+        }
         if !self.key.is_empty() {
             write!(f, ": {}", self.key)?;
         }
@@ -135,8 +140,24 @@ impl Problems {
         self.0.is_empty()
     }
 
+    /// Says of each problem in which line it is, by its file and its key path.
+    pub(crate) fn locate(&mut self, line: impl Fn(&str, &str) -> Option<usize>) {
+        for problem in &mut self.0 {
+            // What is no YAML says its line itself, and so does what has no key.
+            if !problem.key.is_empty() {
+                problem.line = line(&problem.file, &problem.key);
+            }
+        }
+    }
+
     pub(crate) fn add(&mut self, file: &str, key: impl Into<String>, fault: Fault) {
-        self.0.push(Problem { file: file.to_owned(), key: key.into(), fault });
+        self.0.push(Problem { file: file.to_owned(), line: None, key: key.into(), fault });
+    }
+}
+
+impl FromIterator<Problem> for Problems {
+    fn from_iter<I: IntoIterator<Item = Problem>>(problems: I) -> Self {
+        Self(problems.into_iter().collect())
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use engine::names::nearest;
-use engine::{Access, Code, Dataset};
+use engine::{Access, Code, Dataset, Tenancy};
 use serde_json::Value;
 
 use super::codebook::codebook;
@@ -207,8 +207,12 @@ impl Resolver {
             schemas: schemas.clone(),
             access: Access {
                 roles: access.allowed_roles.into_iter().collect(),
+                default_role: access.default_role,
                 projects: access.projects.into_iter().collect(),
             },
+            tenancy: access
+                .tenant_column
+                .map(|column| Tenancy { column, shared: access.shared_tables.into_iter().collect() }),
             weights,
             codebook,
             id: id.clone(),

@@ -3,7 +3,9 @@
 //! Every key has a default, so the file may be missing. Environment variables override it: `WEFT_HTTP__LISTEN`.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use engine::journal::Redact;
 use engine::{Limits, Quality};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -19,6 +21,10 @@ use super::yaml::{Node, Scalar, Style};
 pub struct Settings {
     /// The folder that holds state; None = nothing is kept beyond the process.
     pub data_dir: Option<PathBuf>,
+    /// What is written down of queries.
+    pub audit: Audit,
+    /// Who may come in.
+    pub auth: Auth,
     /// The HTTP door: REST, MCP, pages.
     pub http: Http,
     /// The Flight SQL door.
@@ -31,6 +37,8 @@ pub struct Settings {
     pub quality: Quality,
     /// Logs.
     pub telemetry: Telemetry,
+    /// TLS on both doors; None = in the clear.
+    pub tls: Option<Tls>,
 }
 
 /// What the server listens on, where state lives, what queries may use.
@@ -40,6 +48,10 @@ pub(crate) struct WeftFile {
     /// The folder that holds state: spilled data, the query journal. A relative path starts from the home folder.
     /// Without it nothing is kept beyond the process.
     data_dir: Option<String>,
+    /// What is written down of queries, in `audit/` of the `data_dir`.
+    audit: AuditSection,
+    /// Who may come in.
+    auth: Auth,
     /// The HTTP door: REST, MCP, pages.
     http: Http,
     /// The Flight SQL door.
@@ -52,6 +64,86 @@ pub(crate) struct WeftFile {
     quality: QualitySection,
     /// Logs.
     telemetry: Telemetry,
+    /// TLS on both doors. Without it they speak in the clear.
+    tls: Option<Tls>,
+}
+
+/// What is written down of queries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Audit {
+    /// Whether anything is.
+    pub enabled: bool,
+    /// What of a query's text.
+    pub redact: Redact,
+    /// Lines older than this are deleted.
+    pub keep_for: Duration,
+    /// With more bytes than these, the oldest are deleted.
+    pub keep_bytes: u64,
+}
+
+impl Default for Audit {
+    fn default() -> Self {
+        AuditSection::default().into()
+    }
+}
+
+/// The audit log: who asked what, through which client, under which policies, and how it ended.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct AuditSection {
+    /// Whether it is kept.
+    enabled: bool,
+    /// What of a query's text is left out: `nothing`, `literals` (the values in it), or `sql` (all of it).
+    redact: RedactWord,
+    /// Lines older than this are deleted, such as `365d`. Default: 365d.
+    keep_for: Option<Timespan>,
+    /// With more than this on disk, the oldest lines are deleted. Default: 10GiB.
+    keep_bytes: Option<Size>,
+}
+
+impl Default for AuditSection {
+    fn default() -> Self {
+        Self { enabled: true, redact: RedactWord::Nothing, keep_for: None, keep_bytes: None }
+    }
+}
+
+/// What of a query's text is left out of the audit log.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum RedactWord {
+    /// Nothing.
+    Nothing,
+    /// The values in it.
+    Literals,
+    /// All of it.
+    Sql,
+}
+
+impl From<AuditSection> for Audit {
+    fn from(section: AuditSection) -> Self {
+        const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+        const BYTES: u64 = 10 << 30;
+        Self {
+            enabled: section.enabled,
+            redact: match section.redact {
+                RedactWord::Nothing => Redact::Nothing,
+                RedactWord::Literals => Redact::Literals,
+                RedactWord::Sql => Redact::Sql,
+            },
+            keep_for: section.keep_for.map_or(YEAR, |time| time.0),
+            keep_bytes: section.keep_bytes.map_or(BYTES, |size| size.0),
+        }
+    }
+}
+
+/// Who may come in.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Auth {
+    /// Whether callers must sign in: with an API key (`weft keys create`), or with the name and password of a principal of the
+    /// policy files. It needs a `data_dir`. Without it the server listens on this machine only, and everybody there has all
+    /// rights.
+    pub required: bool,
 }
 
 /// The HTTP door.
@@ -152,6 +244,29 @@ impl From<QualitySection> for Quality {
     }
 }
 
+/// TLS on both doors. The files are PEM, and are read again when they change.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    /// The server's certificate, with those that lead to its authority behind it. A relative path starts from the home folder.
+    pub cert_file: PathBuf,
+    /// The key of the certificate.
+    pub key_file: PathBuf,
+    /// The authorities of clients. A client that shows a certificate of theirs signs in by it, as the principal whose
+    /// `certificate` is a name in it.
+    pub client_ca_file: Option<PathBuf>,
+}
+
+impl Tls {
+    fn within(self, root: &Path) -> Self {
+        Self {
+            cert_file: root.join(self.cert_file),
+            key_file: root.join(self.key_file),
+            client_ca_file: self.client_ca_file.map(|path| root.join(path)),
+        }
+    }
+}
+
 /// Logs.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -182,6 +297,9 @@ pub enum LogFormat {
 impl WeftFile {
     /// What is wrong with settings that only make sense together, and where.
     pub(crate) fn fault(&self) -> Option<(&'static str, &'static str)> {
+        if self.auth.required && self.data_dir.is_none() {
+            return Some(("auth.required", "it needs a data_dir, in which the keys are kept"));
+        }
         let QualitySection { caution, suppress, .. } = self.quality;
         if caution < 0.0 {
             return Some(("quality.caution", "expected a number from 0, such as 0.165"));
@@ -193,12 +311,15 @@ impl WeftFile {
     pub(crate) fn settings(self, root: &Path) -> Settings {
         Settings {
             data_dir: self.data_dir.map(|path| root.join(path)),
+            audit: self.audit.into(),
+            auth: self.auth,
             http: self.http,
             flight: self.flight,
             default_dataset: self.default_dataset,
             limits: self.limits.into(),
             quality: self.quality.into(),
             telemetry: self.telemetry,
+            tls: self.tls.map(|tls| tls.within(root)),
         }
     }
 }

@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use catalogs::{Home, Registry};
-use engine::policy::{Policies, Rule};
+use engine::policy::Policies;
 use engine::{Engine, Explain, Principal, Query};
 use futures::TryStreamExt;
 
@@ -33,14 +33,9 @@ async fn asked(engine: &Engine, principal: &Principal, condition: &str) -> (Stri
 #[tokio::test]
 async fn the_frame_of_a_design_is_read_again_only_where_it_may_be_another() {
     let folder = Folder::new().file("data/people.csv", PEOPLE).file("datasets/panel.yaml", PANEL);
-    let rule = Rule {
-        name: "north".to_owned(),
-        table: "panel.people".to_owned(),
-        roles: ["north".to_owned()].into(),
-        rows: Some("region = 'n'".to_owned()),
-        masks: [].into(),
-    };
-    let policies = Policies { rules: vec![rule], ..Policies::default() };
+    let north =
+        serde_json::json!({"name": "north", "table": "panel.people", "roles": ["north"], "rows": "region = 'n'"});
+    let policies: Policies = serde_json::from_value(serde_json::json!({"rules": [north]})).unwrap();
     let registry = Registry::new(&Home::load(folder.path(), &no_env).unwrap());
     let engine = Engine::builder(registry).policies(policies).build().unwrap();
     let (all, north) = (Principal::local(), Principal::new("n", ["north".to_owned()]));

@@ -234,7 +234,7 @@ fn thresholds_of_quality_are_in_order() {
     for (quality, key) in [("{caution: 0.5}", "quality.suppress"), ("{caution: -1}", "quality.caution")] {
         let folder = Folder::new().file("weft.yaml", format!("quality: {quality}\n"));
         let problems = Home::load(folder.path(), &no_env).unwrap_err().to_string();
-        assert!(problems.starts_with(&format!("weft.yaml: {key}: ")), "{problems}");
+        assert!(problems.starts_with(&format!("weft.yaml:1: {key}: ")), "{problems}");
     }
 }
 
@@ -251,17 +251,17 @@ fn all_problems_are_reported_at_once_with_file_key_and_the_nearest_known_key() {
         .file("policies/p.yaml", "rules: [{name: r, tabel: x.y}]\n");
     let kinds: Vec<_> = catalogs::sources::KINDS.iter().map(|kind| kind.name()).collect();
     insta::assert_snapshot!(problems(&folder).replace(&kinds.join(", "), "KINDS"), @r#"
-    weft.yaml: htp: unknown key (did you mean "http"?)
-    weft.yaml: http.listen: expected an address such as 127.0.0.1:8080, found "here"
-    weft.yaml: limits.memory: expected a size such as 512MiB or 2GiB, found "lots"
-    weft.yaml: limits.max_rows: expected a whole number from 0, found "-1"
-    policies/p.yaml: rules[0].tabel: unknown key (did you mean "table"?)
-    policies/p.yaml: rules[0].table: this key is missing
-    datasources.yaml: datasources.a.type: expected one of KINDS, found "cvs" (did you mean "csv"?)
-    datasources.yaml: datasources.b.connection.pth: unknown key (did you mean "path"?)
-    datasources.yaml: datasources.c.type: this key is missing
-    datasets/x.yaml: dataset.nmae: unknown key (did you mean "name"?)
-    datasets/x.yaml: database.connection.header: expected true or false, found "3"
+    weft.yaml:1: htp: unknown key (did you mean "http"?)
+    weft.yaml:2: http.listen: expected an address such as 127.0.0.1:8080, found "here"
+    weft.yaml:3: limits.memory: expected a size such as 512MiB or 2GiB, found "lots"
+    weft.yaml:3: limits.max_rows: expected a whole number from 0, found "-1"
+    policies/p.yaml:1: rules[0].tabel: unknown key (did you mean "table"?)
+    policies/p.yaml:1: rules[0].table: this key is missing
+    datasources.yaml:2: datasources.a.type: expected one of KINDS, found "cvs" (did you mean "csv"?)
+    datasources.yaml:3: datasources.b.connection.pth: unknown key (did you mean "path"?)
+    datasources.yaml:4: datasources.c.type: this key is missing
+    datasets/x.yaml:1: dataset.nmae: unknown key (did you mean "name"?)
+    datasets/x.yaml:2: database.connection.header: expected true or false, found "3"
     datasets/y.yaml: this is not valid YAML: line 1, column 5: mapping values are not allowed in this context
     "#);
 }
@@ -283,15 +283,15 @@ fn problems_of_names_are_reported() {
             "dataset: {id: pooled}\ndatabase: {type: csv, connection: {path: x}, pool: {size: 1}}\n",
         );
     insta::assert_snapshot!(problems(&folder), @r#"
-    datasets/2.yaml: dataset.id: "one" is declared in datasets/1.yaml too: choose another id
-    datasets/3.yaml: dataset.id: "9lives" cannot be an id: write lower-case letters, digits and underscores, a letter or underscore first, at most 63
+    datasets/2.yaml:1: dataset.id: "one" is declared in datasets/1.yaml too: choose another id
+    datasets/3.yaml:1: dataset.id: "9lives" cannot be an id: write lower-case letters, digits and underscores, a letter or underscore first, at most 63
     datasets/4.yaml: database: this key is missing
-    datasets/5.yaml: dataset.id: "lake" is declared in datasources.yaml as a source, and this dataset has a source of its own too: choose another id
-    datasets/6.yaml: database.connection.path: this key is missing
-    datasets/7.yaml: dataset.id: "local" is reserved: choose another id
-    datasets/8.yaml: database.pool: sources of kind csv hold no connections: remove this section
-    summary.yaml: data_sources[0].datasource: there is no source "laek" (did you mean "lake"?)
-    summary.yaml: data_sources[1].id: "system" is reserved: choose another id
+    datasets/5.yaml:1: dataset.id: "lake" is declared in datasources.yaml as a source, and this dataset has a source of its own too: choose another id
+    datasets/6.yaml:2: database.connection.path: this key is missing
+    datasets/7.yaml:1: dataset.id: "local" is reserved: choose another id
+    datasets/8.yaml:2: database.pool: sources of kind csv hold no connections: remove this section
+    summary.yaml:1: data_sources[0].datasource: there is no source "laek" (did you mean "lake"?)
+    summary.yaml:1: data_sources[1].id: "system" is reserved: choose another id
     "#);
 }
 
@@ -302,8 +302,8 @@ fn names_across_files_are_checked() {
         .file("weft.yaml", "default_dataset: customers_db\n")
         .file("policies/p.yaml", "rules: [{name: only_north, table: custmer_db.customers, rows: \"true\"}]\n");
     insta::assert_snapshot!(problems(&folder), @r#"
-    weft.yaml: default_dataset: there is no dataset "customers_db" (did you mean "customer_db"?)
-    policies: rules.only_north.table: there is no dataset "custmer_db" (did you mean "customer_db"?)
+    weft.yaml:1: default_dataset: there is no dataset "customers_db" (did you mean "customer_db"?)
+    policies/p.yaml:1: rules[0].table: there is no dataset "custmer_db" (did you mean "customer_db"?)
     "#);
 }
 
@@ -318,10 +318,10 @@ fn an_unset_variable_is_a_problem_and_a_secret_is_never_repeated() {
     let problems = problems_with(&folder, &env);
     assert!(!problems.contains("s3cret"), "{problems}");
     insta::assert_snapshot!(problems, @r#"
-    weft.yaml: http.listen: the environment variable LISTEN is not set, and there is no default; set it, or write ${LISTEN:default}
-    weft.yaml: limits.max_rows: expected a whole number
+    weft.yaml:1: http.listen: the environment variable LISTEN is not set, and there is no default; set it, or write ${LISTEN:default}
+    weft.yaml:2: limits.max_rows: expected a whole number
     environment: WEFT_LIMITS__MEMORY: expected a size such as 512MiB or 2GiB
-    datasets/x.yaml: database.connection.url_env: the environment variable SALES_URL is not set
+    datasets/x.yaml:2: database.connection.url_env: the environment variable SALES_URL is not set
     "#);
 }
 
@@ -396,9 +396,9 @@ fn a_dataset_has_one_design() {
          path: people.csv, weights: {weight: w}}\n  - {name: people, path: x.csv}\n",
     );
     insta::assert_snapshot!(problems(&folder), @r#"
-    datasets/wave.yaml: tables[0].weights: the dataset has weights already; a dataset has one design
-    datasets/wave.yaml: weights.table: there is no table "persons"
-    datasets/wave.yaml: tables: "people" is declared in this file too: choose another id
+    datasets/wave.yaml:5: tables[0].weights: the dataset has weights already; a dataset has one design
+    datasets/wave.yaml:3: weights.table: there is no table "persons"
+    datasets/wave.yaml:4: tables: "people" is declared in this file too: choose another id
     "#);
 }
 
@@ -455,21 +455,21 @@ fn mistakes_in_a_codebook_are_found_at_once() {
              persons.age: {question: x}\n",
         );
     insta::assert_snapshot!(problems(&folder), @r#"
-    datasets/one.yaml: columns.people.class.label: unknown key (did you mean "labels"?)
+    datasets/one.yaml:7: columns.people.class.label: unknown key (did you mean "labels"?)
     codes.csv: line 4: the value "A" has a row above
     codes.csv: line 5: this row names no column
-    datasets/three.yaml: columns.class.merge.A: "A1" stands here twice
-    datasets/three.yaml: columns.class.merge.B: code "A1" is merged into "A" too: keep one
-    datasets/three.yaml: columns.class.merge.C: no code becomes this category: name at least one
-    datasets/three.yaml: columns.class.missing: "9" stands here twice
-    datasets/three.yaml: columns.class.missing: code "A1" is merged into "B" too: keep one
-    datasets/three.yaml: columns.class.order: "A" stands here twice
-    datasets/three.yaml: columns.class.order: no row has "A1", which is merged into "B": write "B"
-    datasets/three.yaml: columns.class.order: no row has "9", which stands for no answer: leave it out
-    datasets/three.yaml: columns.persons.age: there is no table "persons"
+    datasets/three.yaml:6: columns.class.merge.A: "A1" stands here twice
+    datasets/three.yaml:6: columns.class.merge.B: code "A1" is merged into "A" too: keep one
+    datasets/three.yaml:6: columns.class.merge.C: no code becomes this category: name at least one
+    datasets/three.yaml:6: columns.class.missing: "9" stands here twice
+    datasets/three.yaml:6: columns.class.missing: code "A1" is merged into "B" too: keep one
+    datasets/three.yaml:6: columns.class.order: "A" stands here twice
+    datasets/three.yaml:6: columns.class.order: no row has "A1", which is merged into "B": write "B"
+    datasets/three.yaml:6: columns.class.order: no row has "9", which stands for no answer: leave it out
+    datasets/three.yaml:7: columns.persons.age: there is no table "persons"
     nowhere.csv: the file cannot be read: entity not found
-    datasets/two.yaml: columns.class: this does not say of which table: write table.class
-    datasets/two.yaml: tables[0].columns.class: this file has a section on column "class" of table "people" already
+    datasets/two.yaml:5: columns.class: this does not say of which table: write table.class
+    datasets/two.yaml:8: tables[0].columns.class: this file has a section on column "class" of table "people" already
     "#);
 }
 

@@ -79,7 +79,15 @@ impl Cells {
                 // Without a branch for each row, so that none waits for the memory of another; then those that are new.
                 let place = |(unit, group): (&usize, &usize)| unit * *columns + group;
                 let number = |pair| slots.get(place(pair)).map_or(NEW, |slot| slot.wrapping_sub(1) as usize);
-                numbers.extend(units.iter().zip(groups).map(number));
+                let mut are_known = true;
+                numbers.extend(units.iter().zip(groups).map(|pair| {
+                    let number = number(pair);
+                    are_known &= number != NEW;
+                    number
+                }));
+                if are_known {
+                    return Ok(());
+                }
                 for (row, number) in numbers.iter_mut().enumerate().filter(|(_, number)| **number == NEW) {
                     let slot = &mut slots[units[row] * *columns + groups[row]];
                     if *slot == 0 {

@@ -232,7 +232,15 @@ impl Listed {
         };
         numbers.clear();
         // Without a branch for each row, so that none waits for the memory of another; then those that are new.
-        numbers.extend(column.values().iter().copied().map(known));
+        let mut are_known = column.null_count() == 0;
+        numbers.extend(column.values().iter().map(|value| {
+            let number = known(*value);
+            are_known &= number != NEW;
+            number
+        }));
+        if are_known {
+            return Some(self.values.len());
+        }
         let nulls = column.nulls();
         for (row, number) in numbers.iter_mut().enumerate() {
             if nulls.is_some_and(|nulls| nulls.is_null(row)) {

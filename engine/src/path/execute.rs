@@ -18,7 +18,7 @@ use super::spilling;
 use crate::joins::{JoinFacts, joins};
 use crate::journal::Entry;
 use crate::stream::{self, QueryStream};
-use crate::{Code, Error, Limits};
+use crate::{Code, Error, Limits, Principal};
 
 /// What ends a query before its last row.
 pub(super) struct Bounds {
@@ -26,6 +26,7 @@ pub(super) struct Bounds {
     pub(super) timeout: Duration,
     pub(super) max_rows: Option<u64>,
     pub(super) cancel: CancellationToken,
+    pub(super) principal: Principal,
 }
 
 /// What the task hands to the stream.
@@ -53,11 +54,11 @@ impl Optimized {
         let limit = limits.max_rows;
         #[expect(clippy::disallowed_methods, reason = "the stream owns the task: AbortOnDropHandle ends it")]
         let task = tokio::spawn(async move {
-            let Bounds { deadline, timeout, max_rows, cancel } = bounds;
+            let Bounds { deadline, timeout, max_rows, cancel, principal } = bounds;
             let work = AssertUnwindSafe(drive(self, Cut { max_rows, limit }, sender.clone())).catch_unwind();
             let failed = tokio::select! {
                 biased;
-                () = cancel.cancelled() => Some(super::cancelled()),
+                () = cancel.cancelled() => Some(super::cancelled(&principal)),
                 done = work => match done {
                     Ok(Ok(())) => None,
                     Ok(Err(error)) => Some(error),

@@ -13,7 +13,7 @@ use datafusion::logical_expr::TableSource;
 use futures::stream::{self, StreamExt};
 
 use crate::names::{listing, nearest};
-use crate::policy::{Grants, PolicyTable, may_see};
+use crate::policy::{Asker, Columns, Grants, PolicyTable};
 use crate::survey::Read;
 use crate::{Code, Dataset, Engine, Error, Principal, Query, TableProviderRef, codes, system};
 
@@ -70,7 +70,8 @@ impl Names<'_> {
     }
 
     fn find(&self, id: &str) -> Option<Arc<Dataset>> {
-        self.engine.inner.catalog.dataset(id).filter(|dataset| may_see(self.principal, &dataset.access))
+        let inner = &self.engine.inner;
+        inner.catalog.dataset(id).filter(|dataset| inner.policies.sees(self.principal, dataset))
     }
 
     fn dataset(&self, id: &str) -> Result<Arc<Dataset>, Error> {
@@ -113,36 +114,42 @@ impl Names<'_> {
             PUBLIC if !dataset.schemas.iter().any(|own| own == PUBLIC) => default_schema(dataset),
             own => own,
         };
-        let found = if dataset.schemas.is_empty() || dataset.schemas.iter().any(|own| own == schema) {
-            self.engine.inner.catalog.table(dataset, schema, table).await?
-        } else {
-            None
-        };
-        let Some(provider) = found else { return Err(self.no_table(dataset, table).await) };
+        let seen = self.sees_table(dataset, schema, table);
+        let is_there =
+            seen.is_some() && (dataset.schemas.is_empty() || dataset.schemas.iter().any(|own| own == schema));
+        let found = if is_there { self.engine.inner.catalog.table(dataset, schema, table).await? } else { None };
+        let (Some(provider), Some(columns)) = (found, seen) else { return Err(self.no_table(dataset, table).await) };
         let listed = listed_name(dataset, schema, table);
         let coded = codes::coded(dataset, &listed, &provider)?;
-        let rules = self.engine.inner.policies.on(self.principal, dataset, schema, table);
-        if rules.is_empty() {
+        let inner = &self.engine.inner;
+        let binding = inner.policies.on(self.principal, dataset, schema, table, columns);
+        if binding.is_free() {
             grants.grant(&provider, None);
             return Ok(opened(&dataset.id, &listed, coded));
         }
         // The rules stand over the recoded columns: who is let through to a row or a value never learns a raw code.
         let name = TableReference::full(CATALOG, dataset.id.as_str(), listed.as_ref());
-        let (secured, policy) = PolicyTable::under(&rules, coded, name, self.state)?;
+        let asker = Asker { principal: self.principal, state: self.state, key: &inner.mask_key };
+        let (secured, policy) = PolicyTable::under(&binding, coded, name, &asker)?;
         grants.grant(&provider, Some(policy));
         Ok(opened(&dataset.id, &listed, Arc::new(secured)))
+    }
+
+    fn sees_table(&self, dataset: &Dataset, schema: &str, table: &str) -> Option<Columns> {
+        self.engine.inner.policies.sees_table(self.principal, dataset, schema, table)
     }
 
     async fn no_table(&self, dataset: &Arc<Dataset>, table: &str) -> Error {
         let error =
             Error::new(Code::TableNotFound, format!("Table \"{table}\" does not exist in dataset \"{}\".", dataset.id));
         let Ok(tables) = self.engine.inner.catalog.tables(dataset).await else { return error };
+        let seen = tables.iter().filter(|entry| self.sees_table(dataset, &entry.schema, &entry.name).is_some());
         let names: Vec<String> =
-            tables.iter().map(|entry| listed_name(dataset, &entry.schema, &entry.name).into_owned()).collect();
+            seen.map(|entry| listed_name(dataset, &entry.schema, &entry.name).into_owned()).collect();
         let names = names.iter().map(String::as_str);
         match nearest(table, names.clone()) {
             Some(near) => error.hint(format!("Did you mean \"{}.{near}\"?", dataset.id)),
-            None if tables.is_empty() => error.hint("The dataset has no tables."),
+            None if names.len() == 0 => error.hint("The dataset has no tables."),
             None => error.hint(format!("Its tables: {}.", listing(names))),
         }
     }
@@ -185,7 +192,8 @@ impl Names<'_> {
                 let tables =
                     tokio::time::timeout(PATIENCE, self.engine.inner.catalog.tables(&dataset)).await.ok()?.ok()?;
                 let schema = default_schema(&dataset);
-                tables.iter().any(|entry| entry.schema == schema && entry.name == table).then_some(dataset)
+                let is_owner = tables.iter().any(|entry| entry.schema == schema && entry.name == table);
+                (is_owner && self.sees_table(&dataset, schema, table).is_some()).then_some(dataset)
             })
             .buffered(AT_ONCE)
             .filter_map(|owner| async { owner })
@@ -196,7 +204,7 @@ impl Names<'_> {
 
 fn visible(engine: &Engine, principal: &Principal) -> Vec<Arc<Dataset>> {
     let datasets = engine.inner.catalog.datasets();
-    datasets.iter().filter(|dataset| may_see(principal, &dataset.access)).cloned().collect()
+    datasets.iter().filter(|dataset| engine.inner.policies.sees(principal, dataset)).cloned().collect()
 }
 
 /// The dataset called `id`, where `principal` may see it.

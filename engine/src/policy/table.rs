@@ -1,21 +1,22 @@
 //! A table as a restricted principal sees it: its plan is a barrier over masks over row filters over the scan.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::TableReference;
-use datafusion::common::{Column, DFSchema, Result};
+use datafusion::common::{Column, DFSchema, Result, ScalarValue, plan_err};
 use datafusion::datasource::provider_as_source;
 use datafusion::execution::session_state::SessionState;
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, TableType, try_cast};
+use datafusion::logical_expr::utils::{conjunction, disjunction};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableType, lit};
 use datafusion::physical_plan::ExecutionPlan;
 
-use super::{PolicyBarrier, Rule};
-use crate::{Code, Error, TableProviderRef};
+use super::{Binding, Mask, PolicyBarrier, Rule};
+use crate::{Code, Error, Principal, TableProviderRef};
 
 /// A table under rules. The raw provider is inside its plan and nowhere else.
 #[derive(Debug)]
@@ -24,72 +25,107 @@ pub(crate) struct PolicyTable {
     plan: LogicalPlan,
 }
 
+/// Who asks, and what its expressions are made with.
+pub(crate) struct Asker<'a> {
+    pub(crate) principal: &'a Principal,
+    pub(crate) state: &'a SessionState,
+    /// The key of hashes that masks make.
+    pub(crate) key: &'a [u8; 32],
+}
+
 impl PolicyTable {
-    /// `provider` under `rules`, and the id of the policy that the verifier expects above it.
+    /// `provider` as `binding` has it, and the id of the policy that the verifier expects above it.
     ///
     /// # Errors
     /// `internal` where a rule does not fit the table: access fails closed.
     pub(crate) fn under(
-        rules: &[Arc<Rule>],
+        binding: &Binding,
         provider: TableProviderRef,
         name: TableReference,
-        state: &SessionState,
+        asker: &Asker<'_>,
     ) -> Result<(Self, String), Error> {
-        let schema = provider.schema();
-        let policy = policy_id(rules, &name);
-        let plan = secured(rules, provider, name, state, &policy).map_err(|error| {
+        let policy = policy_id(binding, &name);
+        let plan = secured(binding, provider, name, asker, &policy).map_err(|error| {
             Error::new(Code::Internal, "A policy does not fit this table, so the table stays closed.")
-                .hint("An administrator finds the rule in the log; `weft check` names it.")
+                .hint("An administrator finds the rule in the log; `weft check --data` names it.")
                 .cause(error)
         })?;
-        Ok((Self { schema, plan }, policy))
+        Ok((Self { schema: Arc::clone(plan.schema().inner()), plan }, policy))
     }
 }
 
-fn policy_id(rules: &[Arc<Rule>], name: &TableReference) -> String {
-    let names: Vec<&str> = rules.iter().map(|rule| rule.name.as_str()).collect();
+fn policy_id(binding: &Binding, name: &TableReference) -> String {
+    let rules = binding.rules.iter().map(|rule| rule.name.as_str());
+    let tenant = binding.tenant.as_ref().map(|_| "tenant");
+    let columns = binding.columns.as_ref().map(|_| "columns");
+    let names: Vec<&str> = tenant.into_iter().chain(columns).chain(rules).collect();
     format!("{} on {name}", names.join(" + "))
 }
 
 fn secured(
-    rules: &[Arc<Rule>],
+    binding: &Binding,
     provider: TableProviderRef,
     name: TableReference,
-    state: &SessionState,
+    asker: &Asker<'_>,
     policy: &str,
 ) -> Result<LogicalPlan> {
-    let mut builder = LogicalPlanBuilder::scan(name, provider_as_source(provider), None)?;
+    let builder = LogicalPlanBuilder::scan(name, provider_as_source(provider), None)?;
     let schema = Arc::clone(builder.schema());
-    for rows in rules.iter().filter_map(|rule| rule.rows.as_deref()) {
-        builder = builder.filter(state.create_logical_expr(rows, &schema)?)?;
-    }
-    let masks: BTreeMap<&str, &str> = rules
-        .iter()
-        .flat_map(|rule| rule.masks.iter().map(|(column, mask)| (column.as_str(), mask.as_str())))
-        .collect();
-    if let Some(stray) = masks.keys().find(|column| !schema.has_column_with_unqualified_name(column)) {
-        return datafusion::common::plan_err!("a mask names column {stray}, which the table does not have");
+    let builder = match rows(binding, &schema, asker)? {
+        Some(rows) => builder.filter(rows)?,
+        None => builder,
+    };
+    // Where several rules mask a column, the last one of the file does.
+    let masks: BTreeMap<&str, &Mask> =
+        binding.rules.iter().flat_map(|rule| rule.masks.iter().map(|(column, mask)| (column.as_str(), mask))).collect();
+    let is_visible = |column: &str| binding.columns.as_ref().is_none_or(|columns| columns.contains(column));
+    let named = masks.keys().copied().chain(binding.columns.iter().flatten().map(String::as_str));
+    for column in named {
+        if !schema.has_column_with_unqualified_name(column) {
+            return plan_err!("a policy names column {column}, which the table does not have");
+        }
     }
     let columns = schema
         .iter()
+        .filter(|(_, field)| is_visible(field.name()))
         .map(|(qualifier, field)| {
             let column = Expr::Column(Column::new(qualifier.cloned(), field.name()));
             match masks.get(field.name().as_str()) {
-                Some(mask) => masked(mask, &column, &schema, state),
+                Some(mask) => mask.of(&column, asker.principal, &schema, asker.state, asker.key),
                 None => Ok(column.alias(field.name())),
             }
         })
         .collect::<Result<Vec<Expr>>>()?;
     let plan = builder.project(columns)?.build()?;
-    let masked: BTreeSet<String> = masks.keys().map(|column| (*column).to_owned()).collect();
+    let masked = masks.keys().filter(|column| is_visible(column)).map(|column| (*column).to_owned()).collect();
     Ok(PolicyBarrier::over(plan, policy.to_owned(), masked))
 }
 
-/// The mask in place of the column, in the column's type: a value that does not fit it becomes NULL.
-fn masked(mask: &str, column: &Expr, schema: &DFSchema, state: &SessionState) -> Result<Expr> {
-    let data_type = column.get_type(schema)?;
-    let mask = state.create_logical_expr(mask, schema)?;
-    Ok(try_cast(mask, data_type).alias(column.qualified_name().1))
+/// The condition that each visible row meets; None = all rows are visible.
+fn rows(binding: &Binding, schema: &DFSchema, asker: &Asker<'_>) -> Result<Option<Expr>> {
+    let of = |rule: &&Rule| match &rule.rows {
+        // Who lacks an attribute meets no condition that speaks of it.
+        Some(rows) => Ok(rows.of(asker.principal, schema, asker.state)?.unwrap_or_else(|| lit(false))),
+        None => Ok(lit(true)),
+    };
+    let (all, any) = binding.rows();
+    let all = all.iter().map(of).collect::<Result<Vec<_>>>()?;
+    let any = any.iter().map(of).collect::<Result<Vec<_>>>()?;
+    let tenant = binding.tenant.as_ref().map(|column| of_tenant(column, schema, asker.principal)).transpose()?;
+    Ok(conjunction(tenant.into_iter().chain(all).chain(disjunction(any))))
+}
+
+/// The rows of the principal's tenant.
+fn of_tenant(column: &str, schema: &DFSchema, principal: &Principal) -> Result<Expr> {
+    let (qualifier, field) = schema.qualified_field_with_unqualified_name(column)?;
+    let Some(tenant) = principal.tenant() else { return Ok(lit(false)) };
+    match ScalarValue::from(tenant).cast_to(field.data_type()) {
+        Ok(tenant) if !tenant.is_null() => {
+            Ok(Expr::Column(Column::new(qualifier.cloned(), field.name())).eq(lit(tenant)))
+        }
+        // A tenant that no value of the column can be has no rows.
+        _ => Ok(lit(false)),
+    }
 }
 
 #[async_trait]

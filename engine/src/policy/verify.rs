@@ -1,7 +1,7 @@
 //! The second net: no plan runs unless each of its scans is one that name resolution handed out, and each scan of a
 //! restricted table stands under the barrier of its policy. Whatever is not known is refused.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use datafusion::catalog::TableProvider;
@@ -31,6 +31,12 @@ impl Grants {
     /// Whether any table of the query is read under a policy.
     pub(crate) fn has_policies(&self) -> bool {
         self.by_provider.values().any(Option::is_some)
+    }
+
+    /// The policies that tables of the query are read under, sorted.
+    pub(crate) fn policies(&self) -> Vec<String> {
+        let policies: BTreeSet<&String> = self.by_provider.values().flatten().collect();
+        policies.into_iter().cloned().collect()
     }
 
     fn of(&self, provider: &Arc<dyn TableProvider>) -> Option<&Option<String>> {

@@ -50,7 +50,8 @@ impl SystemTable for Columns {
 
     async fn rows(&self, asked: &Asked) -> Result<RecordBatch, Error> {
         let tables = asked.visible_tables().await?;
-        let mut rows: Vec<Row> = asked.open_each(tables, open).await?.into_iter().flatten().collect();
+        let mut rows: Vec<Row> =
+            asked.open_each(tables, |engine, table| open(asked, engine, table)).await?.into_iter().flatten().collect();
         if asked.wants_system() {
             for (table, entry) in system_entries().filter(|(_, entry)| asked.wants_table(&entry.name)) {
                 rows.extend(of_table(DATASET, &entry.schema, &entry.name, &table.schema()));
@@ -78,13 +79,14 @@ impl SystemTable for Columns {
     }
 }
 
-async fn open(engine: Engine, (dataset, entry): (Arc<Dataset>, TableEntry)) -> Result<Vec<Row>, Error> {
+async fn open(asked: &Asked, engine: Engine, (dataset, entry): (Arc<Dataset>, TableEntry)) -> Result<Vec<Row>, Error> {
     let Some(table) = engine.inner.catalog.table(&dataset, &entry.schema, &entry.name).await? else {
         return Ok(Vec::new());
     };
     let name = listed_name(&dataset, &entry.schema, &entry.name);
     let table = codes::coded(&dataset, &name, &table)?;
-    Ok(of_table(&dataset.id, &entry.schema, &name, &table.schema()).collect())
+    let columns = asked.columns_of(&dataset, &entry, &table.schema());
+    Ok(of_table(&dataset.id, &entry.schema, &name, &columns).collect())
 }
 
 fn of_table(dataset: &str, schema: &str, table: &str, columns: &Schema) -> impl Iterator<Item = Row> {

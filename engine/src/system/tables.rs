@@ -50,7 +50,7 @@ impl SystemTable for Tables {
         let is_opened = asked.wants_column("arrow_schema");
         let tables = asked.visible_tables().await?;
         if is_opened {
-            let opened = asked.open_each(tables, open);
+            let opened = asked.open_each(tables, |engine, table| open(asked, engine, table));
             rows.extend(opened.await?.into_iter().flatten());
         } else {
             rows.extend(tables.into_iter().map(|(dataset, entry)| Row {
@@ -79,13 +79,18 @@ impl SystemTable for Tables {
     }
 }
 
-async fn open(engine: Engine, (dataset, entry): (Arc<Dataset>, TableEntry)) -> Result<Option<Row>, Error> {
+async fn open(
+    asked: &Asked,
+    engine: Engine,
+    (dataset, entry): (Arc<Dataset>, TableEntry),
+) -> Result<Option<Row>, Error> {
     let Some(table) = engine.inner.catalog.table(&dataset, &entry.schema, &entry.name).await? else {
         return Ok(None);
     };
     let name = listed_name(&dataset, &entry.schema, &entry.name).into_owned();
     let table = codes::coded(&dataset, &name, &table)?;
-    let schema = Some(encoded(&plain_table_schema(&table.schema()))?);
+    let columns = asked.columns_of(&dataset, &entry, &table.schema());
+    let schema = Some(encoded(&plain_table_schema(&columns))?);
     Ok(Some(Row { dataset: dataset.id.clone(), name, entry, schema }))
 }
 

@@ -14,6 +14,7 @@ mod policies;
 mod quality;
 mod raking;
 mod reload;
+mod rights;
 mod share;
 mod statements;
 mod survey;

@@ -4,7 +4,7 @@
 //! Binding parameters returns a new handle that holds them. flightsql-dbapi ignores it and runs the old one: for such
 //! clients the latest parameters of a handle are also kept here for a while, within bounds.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow_flight::sql::{
@@ -48,9 +48,9 @@ pub(crate) async fn create(
     request: ActionCreatePreparedStatementRequest,
 ) -> Result<ActionCreatePreparedStatementResult, Error> {
     let life = LIFE.max(door.options.ticket_life);
-    let question = Question::new(request.query, call.defaults.clone(), life);
+    let question = Question::new(request.query, call, life);
     let query = question.first_query(call.client.as_deref())?;
-    let description = door.engine.describe(&door.principal, &query).await?;
+    let description = door.engine.describe(&call.principal, &query).await?;
     Ok(ActionCreatePreparedStatementResult {
         prepared_statement_handle: door.seal.close(&question),
         dataset_schema: schema_bytes(&description.schema)?,
@@ -62,8 +62,8 @@ pub(crate) async fn create(
 ///
 /// # Errors
 /// `invalid_argument` where the handle or the parameters are not acceptable, `query_not_found` where it has expired.
-pub(crate) fn bind(door: &Door, handle: &Bytes, batches: &[RecordBatch]) -> Result<Bytes, Error> {
-    let question = door.seal.open(handle, SystemTime::now())?;
+pub(crate) fn bind(door: &Door, call: &Call, handle: &Bytes, batches: &[RecordBatch]) -> Result<Bytes, Error> {
+    let question = door.open(call, handle)?;
     let Some(rows) = params::plain(batches)? else {
         close(door, handle);
         return Ok(door.seal.close(&Question { params: Bytes::new(), ..question }));
@@ -82,8 +82,8 @@ pub(crate) fn close(door: &Door, handle: &[u8]) {
 ///
 /// # Errors
 /// `invalid_argument` where the handle is not from this server, `query_not_found` where it has expired.
-pub(crate) fn question(door: &Door, handle: &[u8]) -> Result<Question, Error> {
-    let question = door.seal.open(handle, SystemTime::now())?;
+pub(crate) fn question(door: &Door, call: &Call, handle: &[u8]) -> Result<Question, Error> {
+    let question = door.open(call, handle)?;
     if !question.params.is_empty() {
         return Ok(question);
     }
@@ -95,7 +95,7 @@ pub(super) async fn describe(
     call: &Call,
     command: &CommandPreparedStatementQuery,
 ) -> Result<Flight, Error> {
-    let question = question(door, &command.prepared_statement_handle)?;
+    let question = question(door, call, &command.prepared_statement_handle)?;
     statement::flight(door, call, question.renewed(door.options.ticket_life)).await
 }
 
@@ -105,7 +105,7 @@ pub(super) async fn answer(
     command: &CommandPreparedStatementQuery,
 ) -> Result<Messages, Error> {
     let handle = &command.prepared_statement_handle;
-    answer::run(door, call, handle, &question(door, handle)?).await
+    answer::run(door, call, handle, &question(door, call, handle)?).await
 }
 
 fn key(handle: &[u8]) -> Key {

@@ -1,7 +1,5 @@
 //! `CommandStatementQuery`: SQL in, a signed question out as the ticket; the question's rows on `DoGet`.
 
-use std::time::SystemTime;
-
 use arrow_flight::sql::{Any, CommandStatementQuery, ProstMessageExt, TicketStatementQuery};
 use bytes::Bytes;
 use engine::Error;
@@ -15,7 +13,7 @@ use crate::status::malformed;
 use crate::ticket::Question;
 
 pub(super) async fn describe(door: &Door, call: &Call, command: CommandStatementQuery) -> Result<Flight, Error> {
-    let question = Question::new(command.query, call.defaults.clone(), door.options.ticket_life);
+    let question = Question::new(command.query, call, door.options.ticket_life);
     flight(door, call, question).await
 }
 
@@ -23,14 +21,14 @@ pub(super) async fn describe(door: &Door, call: &Call, command: CommandStatement
 pub(super) async fn flight(door: &Door, call: &Call, question: Question) -> Result<Flight, Error> {
     let expires_at = Some(question.expires_at);
     let query = question.first_query(call.client.as_deref())?;
-    let description = door.engine.describe(&door.principal, &query).await?;
+    let description = door.engine.describe(&call.principal, &query).await?;
     let ticket = TicketStatementQuery { statement_handle: door.seal.close(&question) };
     Ok(Flight { schema: description.schema, ticket: ticket.as_any().encode_to_vec().into(), expires_at })
 }
 
 pub(super) async fn answer(door: &Door, call: &Call, ticket: &TicketStatementQuery) -> Result<Messages, Error> {
     let handle = &ticket.statement_handle;
-    let question = door.seal.open(handle, SystemTime::now())?;
+    let question = door.open(call, handle)?;
     answer::run(door, call, handle, &question).await
 }
 

@@ -12,7 +12,7 @@ use arrow::array::{ArrayRef, Decimal128Array, Int64Array, RecordBatch, StringArr
 use arrow_flight::error::FlightError;
 use arrow_flight::sql::client::FlightSqlServiceClient;
 use arrow_flight::{FlightData, FlightInfo, Ticket};
-use engine::{Engine, MemoryCatalog, Principal};
+use engine::{Engine, Everybody, MemoryCatalog, Principal};
 use futures::TryStreamExt;
 use tokio::net::TcpListener;
 use tonic::Status;
@@ -36,7 +36,7 @@ impl Served {
         let engine = Engine::builder(catalog()).build().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
-        let service = flight::service(engine.clone(), Principal::local(), options);
+        let service = flight::service(engine.clone(), Arc::new(Everybody(Principal::local())), options);
         #[expect(clippy::disallowed_methods, reason = "the server ends with the runtime of its test")]
         tokio::spawn(flight::serve(listener, service, std::future::pending()));
         let channel = Endpoint::new(address).unwrap().connect().await.unwrap();

@@ -27,7 +27,8 @@ pub(super) struct Args {
     #[arg(long)]
     connect: bool,
 
-    /// Check each declared design of weights against its data as well: it reads the columns that the design names.
+    /// Check the rules of policies and each declared design of weights against the data as well: it looks at the tables, and
+    /// reads the columns that a design names.
     #[arg(long)]
     data: bool,
 }
@@ -55,7 +56,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
         is_sound &= connect(&home).await?;
     }
     if args.data {
-        is_sound &= check_designs(&of_home).await?;
+        is_sound &= check_data(&of_home).await?;
     }
     if is_sound { Ok(()) } else { Err(Failure::Told(USAGE)) }
 }
@@ -81,12 +82,16 @@ async fn connect(home: &Home) -> Result<bool, Failure> {
     Ok(is_sound)
 }
 
-/// Checks each declared design, as an administrator. Whether all of them are sound.
-async fn check_designs(home: &HomeArgs) -> Result<bool, Failure> {
+/// Checks the rules of policies, and each declared design, as an administrator. Whether all of them are sound.
+async fn check_data(home: &HomeArgs) -> Result<bool, Failure> {
     let composition = compose::open(home)?;
+    let misfits = compose::misfits(&composition.engine, &composition.registry, &composition.policies).await;
     let paint = Paint::when(terminal::is_colored(io::stdout().is_terminal()));
     let datasets = composition.registry.datasets();
-    let mut is_sound = true;
+    let mut is_sound = misfits.is_empty();
+    for misfit in misfits.iter() {
+        writeln!(io::stdout().lock(), "{}: {misfit}", paint.red("error")).map_err(unwritten)?;
+    }
     for dataset in datasets.iter().filter(|dataset| dataset.weights.is_some()) {
         let id = &dataset.id;
         let checked = composition.engine.check_design(&Principal::local(), id).await;

@@ -4,7 +4,6 @@ use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use catalogs::{Connections, Home, Settings};
 use clap::builder::NonEmptyStringValueParser;
 use reqwest::{Client, Url};
 use serde::de::DeserializeOwned;
@@ -12,7 +11,7 @@ use serde::de::DeserializeOwned;
 use super::design;
 use super::failure::{FAILED, Failure};
 use super::terminal::{self, Paint};
-use crate::compose::{self, HomeArgs, OpenError};
+use crate::compose::{self, HomeArgs};
 use crate::rest::{ChangedTable, Problem, RefreshedDataset, RefreshedDatasets};
 use crate::serve;
 
@@ -52,7 +51,11 @@ const EXAMPLES: &str = "\
 Examples:
   weft datasets refresh
   weft datasets refresh --home ./bank customer_db
-  weft datasets refresh --url http://127.0.0.1:9090 --json";
+  weft datasets refresh --url http://127.0.0.1:9090 --json
+  WEFT_API_KEY=weft_.. weft datasets refresh    where callers must sign in";
+
+/// The environment variable with the API key for a server at which callers sign in.
+const KEY: &str = "WEFT_API_KEY";
 
 /// How long the server may be silent. It keeps to its own limits, which are shorter.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -90,14 +93,7 @@ fn url(args: &Args) -> Result<Url, Failure> {
     let text = match &args.url {
         Some(url) => url.clone(),
         None => {
-            let home = HomeArgs { home: args.home.clone(), ..HomeArgs::default() };
-            let settings = match compose::folder(&home)? {
-                Some(folder) => {
-                    let read = Home::load_usable(&folder, &compose::environment, &Connections::default());
-                    read.map_err(OpenError::Problems)?.0.settings
-                }
-                None => Settings::default(),
-            };
+            let settings = compose::settings(&HomeArgs { home: args.home.clone(), ..HomeArgs::default() })?;
             let running = settings.data_dir.as_deref().and_then(serve::address_of);
             running.unwrap_or_else(|| format!("http://{}", settings.http.listen))
         }
@@ -118,7 +114,11 @@ impl Server {
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(["v1", "datasets"]).extend(path);
         }
-        let response = self.client.post(url).timeout(PATIENCE).send().await.map_err(|_| self.silent())?;
+        let mut request = self.client.post(url).timeout(PATIENCE);
+        if let Some(key) = compose::environment(KEY) {
+            request = request.bearer_auth(key);
+        }
+        let response = request.send().await.map_err(|_| self.silent())?;
         let is_success = response.status().is_success();
         let body = response.bytes().await.map_err(|_| self.silent())?;
         if is_success {

@@ -4,11 +4,16 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
-use catalogs::{Connections, Home, Problems, Settings};
-use engine::Principal;
+use catalogs::{Connections, Fault, Home, Problem, Problems, Registry, Settings};
+use engine::policy::Policies;
+use engine::{Engine, Principal};
 
 use super::{Composition, HomeArgs, OpenError, environment, folder};
+
+/// A source that has not shown its tables by then is looked at when somebody asks.
+const LOOK: Duration = Duration::from_secs(10);
 
 /// Where the home comes from, as the flags said.
 #[derive(Debug)]
@@ -80,24 +85,49 @@ impl Composition {
     pub async fn reload(&mut self) -> Result<Reloaded, ReloadError> {
         let origin = Arc::clone(&self.origin);
         let home = tokio::task::spawn_blocking(move || origin.read()).await??;
-        if self.origin.principal(&home).ok().as_ref() != Some(&self.principal) {
+        if !self.origin.principal(&home).is_ok_and(|principal| principal.is_as(&self.principal)) {
             return Err(ReloadError::Principal(self.principal.name().to_owned()));
         }
-        self.registry = self.registry.renewed(&home);
+        let registry = self.registry.renewed(&home);
+        let misfits = misfits(&self.engine, &registry, &home.policies).await;
+        if !misfits.is_empty() {
+            return Err(ReloadError::Problems(misfits));
+        }
+        self.registry = registry;
         self.settings.default_dataset = home.settings.default_dataset.clone();
         self.engine.reload(self.registry.clone(), home.policies.clone(), home.settings.default_dataset.clone());
+        self.policies = home.policies.clone();
         self.problems = Problems::default();
         Ok(Reloaded { counts: home.counts(), needs_restart: needs_restart(&self.settings, &home.settings) })
     }
 }
 
+/// What of the policies does not fit the tables that they name. Tables that cannot be looked at now are closed as long as
+/// their rules do not fit, and are no reason to wait.
+pub(crate) async fn misfits(engine: &Engine, registry: &Registry, policies: &Policies) -> Problems {
+    let looked = tokio::time::timeout(LOOK, engine.misfits(registry, policies)).await;
+    let known = looked.unwrap_or_default().into_iter().filter(|misfit| !misfit.is_unknown);
+    known
+        .map(|misfit| {
+            let (file, key) = match misfit.place {
+                Some(place) => (place.file, format!("{}.{}", place.key, misfit.part)),
+                None => ("policies".to_owned(), format!("rules.{}.{}", misfit.rule, misfit.part)),
+            };
+            Problem { file, line: None, key, fault: Fault::Rejected(misfit.message) }
+        })
+        .collect()
+}
+
 fn needs_restart(now: &Settings, read: &Settings) -> Vec<&'static str> {
     let differ = [
+        ("audit", now.audit != read.audit),
+        ("auth", now.auth != read.auth),
         ("data_dir", now.data_dir != read.data_dir),
         ("flight.listen", now.flight != read.flight),
         ("http.listen", now.http != read.http),
         ("limits", now.limits != read.limits),
         ("quality", now.quality != read.quality),
+        ("tls", now.tls != read.tls),
         ("telemetry", now.telemetry != read.telemetry),
     ];
     differ.into_iter().filter_map(|(key, differs)| differs.then_some(key)).collect()

@@ -10,17 +10,21 @@ use futures::TryStreamExt;
 
 use super::DemoError;
 use crate::cli::table::{Look, Table};
+use crate::compose::Composition;
 
 /// A question in plain words and in SQL. Answers are few rows, in an order that the SQL fixes.
 #[derive(Debug)]
 struct Question {
     title: &'static str,
+    /// Who asks, by name; empty = who runs the demo.
+    askers: &'static [&'static str],
     sql: &'static str,
 }
 
 const QUESTIONS: &[Question] = &[
     Question {
         title: "Who holds the largest balances? A join across two databases of the bank",
+        askers: &[],
         sql: "\
 SELECT c.name, c.city, a.account_type, a.balance
 FROM customer_db.public.customers c
@@ -31,6 +35,7 @@ LIMIT 5",
     },
     Question {
         title: "How many people does connected TV reach, and how sure is it? Weighted, by age and gender, on the panel",
+        askers: &[],
         sql: "\
 SELECT age_group, gender, events, round(reach['estimate']) AS people_reached,
   round(reach['ci_high'] - reach['estimate']) AS margin_of_error
@@ -45,6 +50,7 @@ ORDER BY age_group, gender",
     },
     Question {
         title: "What do the bank's customers spend online? A join of PostgreSQL with Parquet",
+        askers: &[],
         sql: "\
 SELECT c.segment, round(weighted_count(p.weight)) AS people, round(weighted_avg(s.spent, p.weight), 2) AS rupees_each
 FROM (
@@ -58,6 +64,15 @@ JOIN customer_db.public.customers c ON c.customer_id = p.customer_id
 GROUP BY c.segment
 ORDER BY c.segment",
     },
+    Question {
+        title: "Who are the first customers? The same question of an administrator, an analyst, and a viewer of one tenant",
+        askers: &["priya", "asha", "ravi"],
+        sql: "\
+SELECT name, state, phone, date_of_birth
+FROM customer_db.public.customers
+ORDER BY customer_id
+LIMIT 3",
+    },
 ];
 
 /// Asks every question and shows its SQL, its answer and its time.
@@ -65,8 +80,7 @@ ORDER BY c.segment",
 /// # Errors
 /// The first question that fails.
 pub(super) async fn ask_all(
-    engine: &Engine,
-    principal: &Principal,
+    Composition { engine, principal, policies, .. }: &Composition,
     out: &mut (dyn Write + Send),
 ) -> Result<(), DemoError> {
     for (number, question) in (1..).zip(QUESTIONS) {
@@ -74,10 +88,16 @@ pub(super) async fn ask_all(
         for line in question.sql.lines() {
             writeln!(out, "    {line}")?;
         }
-        let (answer, elapsed) = ask(engine, principal, question.sql)
-            .await
-            .map_err(|error| DemoError::new(format!("Question {number} has no answer: {error}")))?;
-        writeln!(out, "\n{answer}{elapsed} ms")?;
+        let failed = |error| DemoError::new(format!("Question {number} has no answer: {error}"));
+        if question.askers.is_empty() {
+            let (answer, elapsed) = ask(engine, principal, question.sql).await.map_err(failed)?;
+            writeln!(out, "\n{answer}{elapsed} ms")?;
+        }
+        for name in question.askers {
+            let asker = policies.principal(name).map_err(failed)?;
+            let (answer, elapsed) = ask(engine, &asker, question.sql).await.map_err(failed)?;
+            writeln!(out, "\n{name} sees\n{answer}{elapsed} ms")?;
+        }
     }
     out.flush()?;
     Ok(())

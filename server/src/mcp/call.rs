@@ -18,7 +18,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::Weft;
-use crate::encode;
+use crate::{encode, identify};
 
 /// A client that asked for progress hears of it this often.
 const PROGRESS_EVERY: Duration = Duration::from_secs(2);
@@ -36,14 +36,23 @@ pub(super) struct Call {
 }
 
 impl Call {
-    pub(super) fn new(weft: &Weft, context: RequestContext<RoleServer>) -> Self {
-        Self {
+    /// # Errors
+    /// `unauthenticated` where nobody says who asks.
+    pub(super) fn new(weft: &Weft, context: RequestContext<RoleServer>) -> Result<Self, Error> {
+        let of_request =
+            context.extensions.get::<http::request::Parts>().map(|parts| identify::caller(&parts.extensions));
+        let principal = match (&weft.shared.principal, of_request) {
+            (Some(principal), _) => principal.clone(),
+            (None, Some(principal)) => principal?,
+            (None, None) => return Err(identify::nobody()),
+        };
+        Ok(Self {
             engine: weft.shared.engine.clone(),
-            principal: weft.shared.principal.clone(),
+            principal,
             client: client(&context),
             progress: context.meta.get_progress_token(),
             peer: context.peer,
-        }
+        })
     }
 
     /// Asks `query` for whoever called.

@@ -105,7 +105,10 @@ pub(super) fn route<T: Tool>() -> ToolRoute<Weft> {
 async fn run<T: Tool>(context: ToolCallContext<'_, Weft>) -> Result<CallToolResponse, ErrorData> {
     let ToolCallContext { request_context, service, arguments, .. } = context;
     let cancelled = request_context.ct.clone();
-    let call = Call::new(service, request_context);
+    let call = match Call::new(service, request_context) {
+        Ok(call) => call,
+        Err(error) => return Ok(refusal(&Problem::of(&error)).into()),
+    };
     tokio::select! {
         () = cancelled.cancelled() => Err(ErrorData::internal_error("The call was cancelled.", None)),
         result = guarded(answer::<T>(&call, arguments.unwrap_or_default())) => {

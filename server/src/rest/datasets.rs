@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::Path;
 use engine::{Code, Error};
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -141,7 +141,7 @@ struct PlacedColumn {
         (status = "default", description = "What went wrong", body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub(super) async fn list(State(rest): State<Rest>, client: Client) -> Result<Json<Datasets>, Problem> {
+pub(super) async fn list(rest: Rest, client: Client) -> Result<Json<Datasets>, Problem> {
     Ok(Json(Datasets { datasets: rest.list(&client, DATASETS, []).await? }))
 }
 
@@ -156,11 +156,7 @@ pub(super) async fn list(State(rest): State<Rest>, client: Client) -> Result<Jso
         (status = "default", description = "What went wrong", body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub(super) async fn show(
-    State(rest): State<Rest>,
-    client: Client,
-    Path(id): Path<String>,
-) -> Result<Json<DatasetDetail>, Problem> {
+pub(super) async fn show(rest: Rest, client: Client, Path(id): Path<String>) -> Result<Json<DatasetDetail>, Problem> {
     let found: Vec<Dataset> = rest.list(&client, DATASET, [id.as_str().into()]).await?;
     let dataset = found.into_iter().next().ok_or_else(|| {
         Error::new(Code::DatasetNotFound, format!("Dataset \"{id}\" does not exist."))
@@ -177,7 +173,7 @@ pub(super) async fn show(
 }
 
 /// Shows the dataset that is called `refresh`.
-pub(super) async fn show_refresh(rest: State<Rest>, client: Client) -> Result<Json<DatasetDetail>, Problem> {
+pub(super) async fn show_refresh(rest: Rest, client: Client) -> Result<Json<DatasetDetail>, Problem> {
     show(rest, client, Path("refresh".to_owned())).await
 }
 

@@ -7,9 +7,9 @@ use axum::response::IntoResponse;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::Rest;
 use super::client::Client;
 use super::problem::Problem;
+use super::{Rest, Shared};
 
 const SOURCES: &str =
     "SELECT source_id, kind, datasets, status, message, checked_at FROM system.sources ORDER BY source_id";
@@ -26,7 +26,7 @@ pub(super) struct Live {
 pub(super) struct Ready {
     /// `ready`, or `stopping`.
     status: &'static str,
-    /// The sources. One that is unavailable takes its own datasets away and nothing else.
+    /// The sources, for who has signed in. One that is unavailable takes its own datasets away and nothing else.
     sources: Vec<SourceHealth>,
 }
 
@@ -64,9 +64,17 @@ pub(super) async fn live() -> Json<Live> {
         (status = "default", description = "What went wrong", body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub(super) async fn ready(State(rest): State<Rest>, client: Client) -> Result<(StatusCode, Json<Ready>), Problem> {
-    let sources = rest.list(&client, SOURCES, []).await?;
-    Ok(if rest.health.is_stopping() {
+pub(super) async fn ready(
+    State(shared): State<Shared>,
+    rest: Result<Rest, Problem>,
+    client: Client,
+) -> Result<(StatusCode, Json<Ready>), Problem> {
+    // What watches the process need not sign in, and then learns nothing of the sources.
+    let sources = match rest {
+        Ok(rest) => rest.list(&client, SOURCES, []).await?,
+        Err(_) => Vec::new(),
+    };
+    Ok(if shared.health.is_stopping() {
         (StatusCode::SERVICE_UNAVAILABLE, Json(Ready { status: "stopping", sources }))
     } else {
         (StatusCode::OK, Json(Ready { status: "ready", sources }))
@@ -80,7 +88,7 @@ pub(super) async fn ready(State(rest): State<Rest>, client: Client) -> Result<(S
     tag = "health",
     responses((status = 200, description = "Metrics of queries", body = String, content_type = "text/plain; version=0.0.4"))
 )]
-pub(super) async fn metrics(State(rest): State<Rest>) -> impl IntoResponse {
+pub(super) async fn metrics(rest: Rest) -> impl IntoResponse {
     let text = rest.health.metrics.render(rest.engine.running());
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
 }

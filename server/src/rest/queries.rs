@@ -1,7 +1,7 @@
 //! `/v1/queries`: what was asked, how it went, and how to stop it.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::Path;
 use axum::http::StatusCode;
 use engine::{Code, Error, Query, QueryId};
 use serde::{Deserialize, Serialize};
@@ -14,11 +14,13 @@ use super::params::batch;
 use super::problem::Problem;
 
 /// A filter that is NULL does not filter.
-const QUERIES: &str = "SELECT query_id, sql, kind, datasets, principal, door, client, started_at, planning_ms, \
+const QUERIES: &str = "SELECT query_id, sql, kind, datasets, principal, door, client, tool, credential, peer, policies, started_at, planning_ms, \
     execution_ms, rows, bytes, truncated, outcome, code, error FROM system.queries \
     WHERE ($1 IS NULL OR outcome = $1) AND ($2 IS NULL OR array_has(datasets, $2)) AND ($3 IS NULL OR door = $3) \
+    AND ($4 IS NULL OR tool = $4) AND ($5 IS NULL OR principal = $5) \
+    AND ($6 IS NULL OR started_at >= $6::timestamp) AND ($7 IS NULL OR started_at < $7::timestamp) \
     ORDER BY started_at DESC, query_id DESC";
-const QUERY: &str = "SELECT query_id, sql, kind, datasets, principal, door, client, started_at, planning_ms, \
+const QUERY: &str = "SELECT query_id, sql, kind, datasets, principal, door, client, tool, credential, peer, policies, started_at, planning_ms, \
     execution_ms, rows, bytes, truncated, outcome, code, error FROM system.queries WHERE query_id = $1";
 
 const DEFAULT_LIMIT: u64 = 100;
@@ -37,6 +39,14 @@ pub(super) struct QueryFilter {
     dataset: Option<String>,
     /// Only those that came through this door: cli, flight, library, mcp or rest.
     door: Option<String>,
+    /// Only those of this tool: claude, chatgpt, cursor, manus, api, cli, ..
+    tool: Option<String>,
+    /// Only those of this principal.
+    principal: Option<String>,
+    /// Only those that came at this time or later, such as 2026-11-01T00:00:00Z.
+    since: Option<String>,
+    /// Only those that came before this time.
+    until: Option<String>,
 }
 
 /// Queries, the newest first.
@@ -64,6 +74,14 @@ pub(super) struct QueryRecord {
     door: String,
     /// What the client called itself.
     client: Option<String>,
+    /// Which of the known tools the client is of: claude, chatgpt, cursor, manus, api, cli, ..
+    tool: String,
+    /// The credential that it came by, such as `key 3f9a0c21d4b7`; never a secret.
+    credential: Option<String>,
+    /// The address that it came from.
+    peer: Option<String>,
+    /// The rules that were applied.
+    policies: Vec<String>,
     /// When it came.
     started_at: String,
     /// Time until it had a plan.
@@ -96,11 +114,19 @@ pub(super) struct QueryRecord {
     )
 )]
 pub(super) async fn list(
-    State(rest): State<Rest>,
+    rest: Rest,
     client: Client,
     Filter(filter): Filter<QueryFilter>,
 ) -> Result<Json<Queries>, Problem> {
-    let params = batch(vec![filter.outcome.into(), filter.dataset.into(), filter.door.into()])?;
+    let params = batch(vec![
+        filter.outcome.into(),
+        filter.dataset.into(),
+        filter.door.into(),
+        filter.tool.into(),
+        filter.principal.into(),
+        filter.since.into(),
+        filter.until.into(),
+    ])?;
     let limit = filter.limit.unwrap_or(DEFAULT_LIMIT).min(MAX_LIMIT);
     let listing = rest.read(client.sends(Query::new(QUERIES).params(params).max_rows(limit))).await?;
     Ok(Json(Queries { queries: listing.rows, truncated: listing.is_cut }))
@@ -117,11 +143,7 @@ pub(super) async fn list(
         (status = "default", description = "What went wrong", body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub(super) async fn show(
-    State(rest): State<Rest>,
-    client: Client,
-    Path(id): Path<String>,
-) -> Result<Json<QueryRecord>, Problem> {
+pub(super) async fn show(rest: Rest, client: Client, Path(id): Path<String>) -> Result<Json<QueryRecord>, Problem> {
     let id: QueryId = id.parse()?;
     let found: Vec<QueryRecord> = rest.list(&client, QUERY, [id.to_string().as_str().into()]).await?;
     let record = found.into_iter().next().ok_or_else(|| {
@@ -142,7 +164,7 @@ pub(super) async fn show(
         (status = "default", description = "What went wrong", body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub(super) async fn cancel(State(rest): State<Rest>, Path(id): Path<String>) -> Result<StatusCode, Problem> {
+pub(super) async fn cancel(rest: Rest, Path(id): Path<String>) -> Result<StatusCode, Problem> {
     rest.engine.cancel(&rest.principal, id.parse()?)?;
     Ok(StatusCode::NO_CONTENT)
 }

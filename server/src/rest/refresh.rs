@@ -1,8 +1,8 @@
 //! `/v1/datasets/refresh`, `/v1/datasets/{id}/refresh`: see the tables of a dataset as they are, and what has changed.
 
 use axum::Json;
-use axum::extract::{Path, State};
-use engine::{Drift, Error, TableDrift, Typed};
+use axum::extract::Path;
+use engine::{Drift, Error, Scope, TableDrift, Typed};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -98,11 +98,12 @@ pub(crate) struct UnreadableTable {
         (status = "default", description = "What went wrong", body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub(super) async fn all(State(rest): State<Rest>) -> Json<RefreshedDatasets> {
+pub(super) async fn all(rest: Rest) -> Result<Json<RefreshedDatasets>, Problem> {
+    rest.principal.demand(Scope::Manage)?;
     let refreshed = rest.engine.refresh_all(&rest.principal).await;
-    Json(RefreshedDatasets {
+    Ok(Json(RefreshedDatasets {
         datasets: refreshed.into_iter().map(|(id, drift)| RefreshedDataset::of(id, drift)).collect(),
-    })
+    }))
 }
 
 /// Refresh one dataset.
@@ -119,7 +120,8 @@ pub(super) async fn all(State(rest): State<Rest>) -> Json<RefreshedDatasets> {
         (status = "default", description = "What went wrong", body = Problem, content_type = "application/problem+json"),
     )
 )]
-pub(super) async fn one(State(rest): State<Rest>, Path(id): Path<String>) -> Result<Json<RefreshedDataset>, Problem> {
+pub(super) async fn one(rest: Rest, Path(id): Path<String>) -> Result<Json<RefreshedDataset>, Problem> {
+    rest.principal.demand(Scope::Manage)?;
     let drift = rest.engine.refresh(&rest.principal, &id).await?;
     Ok(Json(RefreshedDataset::of(id, Ok(drift))))
 }

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::time::Duration;
 
-use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::Response;
 use engine::{Error, Query};
@@ -71,7 +70,7 @@ impl SqlRequest {
     )
 )]
 pub(super) async fn run(
-    State(rest): State<Rest>,
+    rest: Rest,
     client: Client,
     headers: HeaderMap,
     Body(request): Body<SqlRequest>,

@@ -13,7 +13,7 @@ pub enum AddressError {
     Unreadable { door: &'static str, address: String },
     #[error(
         "{door}.listen: {address} can be reached from other machines, and without authentication anybody there would \
-         have every right. Listen on 127.0.0.1, and let a proxy that asks who comes stand in front."
+         have every right. Listen on 127.0.0.1, or let callers sign in: auth.required in weft.yaml."
     )]
     NotLoopback { door: &'static str, address: String },
     #[error(
@@ -25,11 +25,11 @@ pub enum AddressError {
     Refused { door: &'static str, address: String, source: std::io::Error },
 }
 
-/// Listens on `address`, which must be on this machine.
-pub(super) async fn bind(door: &'static str, address: &str) -> Result<TcpListener, AddressError> {
+/// Listens on `address`, which must be on this machine where everybody `is_let_in`.
+pub(super) async fn bind(door: &'static str, address: &str, is_let_in: bool) -> Result<TcpListener, AddressError> {
     let unreadable = || AddressError::Unreadable { door, address: address.to_owned() };
     let found: Vec<SocketAddr> = lookup_host(address).await.map_err(|_| unreadable())?.collect();
-    if found.iter().any(|found| !found.ip().is_loopback()) {
+    if is_let_in && found.iter().any(|found| !found.ip().is_loopback()) {
         return Err(AddressError::NotLoopback { door, address: address.to_owned() });
     }
     // A name such as localhost may stand for several; as elsewhere, IPv4 is what most clients try.
@@ -52,17 +52,22 @@ mod tests {
     #[tokio::test]
     async fn only_this_machine_is_listened_on() {
         for open in ["0.0.0.0:0", "[::]:0", "192.0.2.1:80"] {
-            assert!(matches!(bind("http", open).await, Err(AddressError::NotLoopback { .. })), "{open}");
+            assert!(matches!(bind("http", open, true).await, Err(AddressError::NotLoopback { .. })), "{open}");
         }
         for nonsense in ["8080", "", "127.0.0.1", "127.0.0.1:99999"] {
-            assert!(matches!(bind("http", nonsense).await, Err(AddressError::Unreadable { .. })), "{nonsense}");
+            assert!(matches!(bind("http", nonsense, true).await, Err(AddressError::Unreadable { .. })), "{nonsense}");
         }
     }
 
     #[tokio::test]
+    async fn where_callers_sign_in_others_may_reach_it() {
+        assert!(bind("http", "0.0.0.0:0", false).await.is_ok());
+    }
+
+    #[tokio::test]
     async fn a_port_in_use_is_told_with_its_flag() {
-        let first = bind("http", "localhost:0").await.unwrap();
-        let error = bind("flight", &of(&first).unwrap().to_string()).await.unwrap_err();
+        let first = bind("http", "localhost:0", true).await.unwrap();
+        let error = bind("flight", &of(&first).unwrap().to_string(), true).await.unwrap_err();
         assert!(error.to_string().contains("is in use by another program"), "{error}");
         assert!(error.to_string().contains("--flight"), "{error}");
     }

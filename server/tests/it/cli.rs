@@ -240,7 +240,11 @@ fn check_says_all_problems_at_once() {
     fs::write(home.join("weft.yaml"), "htp:\n  listen: x\nlimits:\n  max_rows: many\n").unwrap();
     fs::write(home.join("datasets/broken.yaml"), "id: [\n").unwrap();
     let output = weft(folder.path()).args(["check", "--home", "home"]).output().unwrap();
-    assert_fails(&output, 2, &["problems", "weft.yaml: htp", "\"http\"", "weft.yaml: limits.max_rows", "broken.yaml"]);
+    assert_fails(
+        &output,
+        2,
+        &["problems", "weft.yaml:1: htp", "\"http\"", "weft.yaml:4: limits.max_rows", "broken.yaml"],
+    );
     fs::write(home.join("weft.yaml"), "limits:\n  max_rows: 5\n").unwrap();
     fs::remove_file(home.join("datasets/broken.yaml")).unwrap();
     let output = weft(folder.path()).args(["check", "--home", "home"]).output().unwrap();

@@ -1,5 +1,6 @@
 //! The doors from outside: real listeners on free ports, real clients.
 
+mod auth;
 mod cli;
 mod clients;
 mod demo;
@@ -8,4 +9,5 @@ mod parity;
 mod reload;
 mod rest;
 mod tidy;
+mod tls;
 mod weights;

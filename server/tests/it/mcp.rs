@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use engine::journal::Outcome;
-use engine::{Access, Codebook, Coding, Dataset, Engine, MemoryCatalog, Principal};
+use engine::{Access, Codebook, Coding, Dataset, Engine, Everybody, MemoryCatalog, Principal};
 use rmcp::model::{
     CallToolRequestParams, CallToolResult, ClientCapabilities, ClientConfig, ErrorCode, Implementation,
     ProgressNotificationParam, ProtocolVersion,
@@ -16,7 +16,7 @@ use rmcp::service::{
 };
 use rmcp::{ClientHandler, RoleClient};
 use serde_json::{Value, json};
-use server::mcp;
+use server::{identify, mcp};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -395,7 +395,7 @@ impl Http {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/mcp", listener.local_addr().unwrap());
         let mut server = JoinSet::new();
-        let router = mcp::router(engine, Principal::local());
+        let router = identify::by(Arc::new(Everybody(Principal::local())), mcp::router(engine, true));
         server.spawn(async move { axum::serve(listener, router).await });
         let client = reqwest::Client::builder().user_agent("curl/8").build().unwrap();
         Self { url, client, _server: server }

@@ -97,7 +97,7 @@ fn meant_dataset(asked: &Asked, name: &TableReference, error: Error) -> Error {
         return error;
     }
     let datasets = asked.engine.inner.catalog.datasets();
-    let visible = datasets.iter().filter(|dataset| crate::policy::may_see(&asked.principal, &dataset.access));
+    let visible = datasets.iter().filter(|dataset| asked.engine.inner.policies.sees(&asked.principal, dataset));
     match nearest(table, visible.map(|dataset| dataset.id.as_str())) {
         Some(near) => Error::new(Code::TableNotFound, format!("No table or dataset is called \"{table}\"."))
             .hint(format!("Did you mean the dataset \"{near}\"?")),

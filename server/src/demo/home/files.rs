@@ -63,18 +63,30 @@ database:
 ";
 
 const POLICIES: &str = "\
-# Try it: weft query --home DIR --as asha \"SELECT state, phone, count(*) FROM customer_db.customers GROUP BY state, phone\"
+# Three users who get different answers to the same question. Try it with --as priya, --as asha and --as ravi:
+#   weft query --home DIR --as asha \"SELECT name, state, phone, date_of_birth FROM customer_db.customers ORDER BY customer_id LIMIT 3\"
 principals:
-  - name: asha
-    roles: [analyst]
+  - {name: priya, roles: [admin]}
+  - {name: asha, roles: [analyst], attributes: {states: [Karnataka]}}
+  - {name: ravi, roles: [viewer], tenant: Kerala}
 
 rules:
-  - name: analysts see Karnataka, and no phone numbers
+  - name: analysts see their states, and call nobody
     table: customer_db.customers
     roles: [analyst]
-    rows: state = 'Karnataka'
+    rows: state IN (@states)
     masks:
-      phone: \"'hidden'\"
+      phone: {partial: 4}
+      email: \"NULL\"
+  - name: viewers see their tenant, and nobody by name
+    table: customer_db.customers
+    roles: [viewer]
+    rows: state = @tenant
+    masks:
+      name: {constant: \"(hidden)\"}
+      phone: {constant: \"(hidden)\"}
+      email: \"NULL\"
+      date_of_birth: {date: year}
 ";
 
 /// Writes all of them.
