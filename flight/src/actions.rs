@@ -24,7 +24,7 @@ const ACTIONS: &[(&str, &str)] = &[
     ("CancelFlightInfo", "Cancels the query of a FlightInfo. Request: CancelFlightInfoRequest."),
     ("CancelQuery", "Cancels the query of a FlightInfo. Request: ActionCancelQueryRequest."),
     ("ClosePreparedStatement", "Closes a prepared statement. Request: ActionClosePreparedStatementRequest."),
-    ("CloseSession", "Forgets the options of the session. Request: CloseSessionRequest."),
+    ("CloseSession", "Forgets the options of the session, and ends its token. Request: CloseSessionRequest."),
     ("CreatePreparedStatement", "Prepares a statement. Request: ActionCreatePreparedStatementRequest."),
     ("GetSessionOptions", "Shows the options of the session: catalog, schema. Request: GetSessionOptionsRequest."),
     ("RenewFlightEndpoint", "Makes a ticket live longer. Request: RenewFlightEndpointRequest."),

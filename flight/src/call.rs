@@ -17,6 +17,8 @@ pub(crate) struct Call {
     pub(crate) principal: Principal,
     /// What the client calls itself.
     pub(crate) client: Option<String>,
+    /// The token that it came with.
+    pub(crate) token: Option<String>,
     /// The session it belongs to, where it says one.
     pub(crate) session: Option<Key>,
     /// What holds for questions that don't say it themselves.
@@ -42,6 +44,7 @@ impl Call {
         Ok(Self {
             principal,
             client: client.map(|agent| agent.chars().take(CLIENT_CHARS).collect()),
+            token: presented.bearer,
             session,
             defaults: session::defaults(&metadata, chosen)?,
         })

@@ -156,8 +156,13 @@ mod tests {
     use super::*;
 
     fn question() -> Question {
-        let call =
-            Call { principal: Principal::new("meera", []), client: None, session: None, defaults: Defaults::default() };
+        let call = Call {
+            principal: Principal::new("meera", []),
+            client: None,
+            token: None,
+            session: None,
+            defaults: Defaults::default(),
+        };
         Question::new("select 1".to_owned(), &call, Duration::from_secs(60))
     }
 

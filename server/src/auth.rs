@@ -1,6 +1,6 @@
 //! Who asks: credentials become principals here, the same on every door.
 //!
-//! A credential is an API key, a name with a password, a token that was given for one, or a token of an identity provider.
+//! A credential is an API key, a name with a password, a token that was given for one, or a certificate.
 //! What a principal may is declared by the policy files, so a reload changes it at once.
 
 mod certificates;
@@ -68,10 +68,17 @@ impl Gate {
         password: &str,
         presented: &Presented,
     ) -> Result<(PrincipalEntry, String), Error> {
-        self.throttle.admit(presented.peer, name)?;
         let entry = self.declared(name);
         let hash = entry.as_ref().and_then(|entry| entry.password.clone());
-        let is_right = self.passwords.verify(name, password, hash.clone()).await?;
+        let is_right = match self.passwords.is_remembered(name, password, hash.as_deref()) {
+            true => true,
+            false => {
+                // Asked when the turn has come: of many guesses at once, those behind a wrong one wait as well.
+                let turn = self.passwords.turn().await?;
+                self.throttle.admit(presented.peer, name)?;
+                self.passwords.verify(turn, name, password, hash.clone()).await?
+            }
+        };
         match (entry, hash) {
             (Some(entry), Some(hash)) if is_right => {
                 self.throttle.forget(presented.peer, name);

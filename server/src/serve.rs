@@ -254,13 +254,12 @@ struct Listening {
 /// What tells callers apart, where they must sign in.
 fn gate(composition: &Composition) -> Result<Option<Arc<Gate>>, engine::Error> {
     let Settings { auth, data_dir, .. } = &composition.settings;
-    match data_dir {
-        Some(data_dir) if auth.required => {
-            let keys = Keys::open(State::open(data_dir)?)?;
-            Ok(Some(Arc::new(Gate::new(composition.engine.clone(), keys))))
-        }
-        _ => Ok(None),
+    if !auth.required {
+        return Ok(None);
     }
+    let homeless = || engine::Error::new(engine::Code::InvalidArgument, "auth.required needs a data_dir.");
+    let keys = Keys::open(State::open(data_dir.as_deref().ok_or_else(homeless)?)?)?;
+    Ok(Some(Arc::new(Gate::new(composition.engine.clone(), keys))))
 }
 
 fn serve_http(

@@ -169,8 +169,9 @@ impl Log {
 
 fn unwritable(folder: &Path, error: io::Error) -> Error {
     Error::new(Code::Internal, "The audit log cannot be written, and without it nothing is answered.")
-        .hint(format!("Make room for it, or let this process write in {}.", folder.display()))
-        .cause(error)
+        .hint("An administrator finds the reason in the server's log.")
+        // Where it is, is nothing for callers.
+        .cause(io::Error::new(error.kind(), format!("{}: {error}", folder.display())))
 }
 
 /// Files that only their owner reads.

@@ -163,5 +163,8 @@ pub(super) fn close(door: &Door, call: &Call) -> Outcome {
     if let Some(session) = &call.session {
         door.sessions.close(session);
     }
+    if let Some(token) = &call.token {
+        door.authenticator.sign_out(token);
+    }
     Outcome::of(&CloseSessionResult { status: CloseStatus::Closed.into() })
 }

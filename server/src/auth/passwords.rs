@@ -9,7 +9,7 @@ use argon2::Argon2;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use engine::{Code, Error};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// Verifications at once: each takes 19 MiB.
 const AT_ONCE: usize = 2;
@@ -37,16 +37,33 @@ impl Passwords {
         }
     }
 
+    /// Whether `password` was found to be the one behind `hash` not long ago.
+    pub(super) fn is_remembered(&self, name: &str, password: &str, hash: Option<&str>) -> bool {
+        let Some(seen) = hash.map(|hash| self.fingerprint(name, password, hash)) else { return false };
+        let right = self.right.lock().unwrap_or_else(PoisonError::into_inner);
+        right.get(&seen).is_some_and(|at| at.elapsed() < REMEMBERED)
+    }
+
+    /// A turn to verify one password.
+    ///
+    /// # Errors
+    /// `overloaded` where none comes.
+    pub(super) async fn turn(&self) -> Result<SemaphorePermit<'_>, Error> {
+        self.turn.acquire().await.map_err(|_| stopped())
+    }
+
     /// Whether `password` is the one behind `hash`, that of the principal called `name`; None = it has none.
     ///
     /// # Errors
-    /// `overloaded` where no turn comes.
-    pub(super) async fn verify(&self, name: &str, password: &str, hash: Option<String>) -> Result<bool, Error> {
+    /// `overloaded` where the process is about to end.
+    pub(super) async fn verify(
+        &self,
+        _turn: SemaphorePermit<'_>,
+        name: &str,
+        password: &str,
+        hash: Option<String>,
+    ) -> Result<bool, Error> {
         let seen = hash.as_deref().map(|hash| self.fingerprint(name, password, hash));
-        if seen.is_some_and(|seen| self.is_remembered(&seen)) {
-            return Ok(true);
-        }
-        let _turn = self.turn.acquire().await.map_err(|_| stopped())?;
         let (stored, password) = (hash.unwrap_or_else(|| self.nobody.clone()), password.to_owned());
         let is_right =
             tokio::task::spawn_blocking(move || is_right(&password, &stored)).await.map_err(|_| stopped())?;
@@ -66,11 +83,6 @@ impl Passwords {
             hasher.update(part.as_bytes());
         }
         *hasher.finalize().as_bytes()
-    }
-
-    fn is_remembered(&self, seen: &[u8; 32]) -> bool {
-        let right = self.right.lock().unwrap_or_else(PoisonError::into_inner);
-        right.get(seen).is_some_and(|at| at.elapsed() < REMEMBERED)
     }
 
     fn remember(&self, seen: [u8; 32]) {
@@ -107,25 +119,33 @@ pub(crate) fn hash(password: &str) -> Result<String, Error> {
 mod tests {
     use super::*;
 
+    async fn is_right(passwords: &Passwords, name: &str, password: &str, hash: Option<&str>) -> bool {
+        let turn = passwords.turn().await.unwrap();
+        passwords.verify(turn, name, password, hash.map(str::to_owned)).await.unwrap()
+    }
+
     #[tokio::test]
     async fn only_the_right_password_of_the_right_name_is_right() {
         let (passwords, stored) = (Passwords::new(), hash("a:b").unwrap());
         assert!(stored.starts_with("$argon2id$"), "{stored}");
-        for _ in 0..2 {
-            assert!(passwords.verify("meera", "a:b", Some(stored.clone())).await.unwrap());
-            for wrong in ["a:c", "", "a:b "] {
-                assert!(!passwords.verify("meera", wrong, Some(stored.clone())).await.unwrap(), "{wrong}");
-            }
+        assert!(!passwords.is_remembered("meera", "a:b", Some(&stored)));
+        assert!(is_right(&passwords, "meera", "a:b", Some(&stored)).await);
+        assert!(passwords.is_remembered("meera", "a:b", Some(&stored)));
+        for wrong in ["a:c", "", "a:b "] {
+            assert!(!is_right(&passwords, "meera", wrong, Some(&stored)).await, "{wrong}");
+            assert!(!passwords.is_remembered("meera", wrong, Some(&stored)), "{wrong}");
         }
-        assert!(!passwords.verify("meera", "a:b", None).await.unwrap());
-        assert!(!passwords.verify("meera", "nobody's", None).await.unwrap());
-        assert!(!passwords.verify("meera", "a:b", Some("a:b".to_owned())).await.unwrap());
+        assert!(!passwords.is_remembered("ravi", "a:b", Some(&stored)));
+        for (password, hash) in [("a:b", None), ("nobody's", None), ("a:b", Some("a:b"))] {
+            assert!(!is_right(&passwords, "meera", password, hash).await, "{password}");
+        }
     }
 
     #[tokio::test]
     async fn a_changed_hash_is_not_the_remembered_one() {
         let (passwords, old, new) = (Passwords::new(), hash("a").unwrap(), hash("b").unwrap());
-        assert!(passwords.verify("meera", "a", Some(old)).await.unwrap());
-        assert!(!passwords.verify("meera", "a", Some(new)).await.unwrap());
+        assert!(is_right(&passwords, "meera", "a", Some(&old)).await);
+        assert!(!passwords.is_remembered("meera", "a", Some(&new)));
+        assert!(!is_right(&passwords, "meera", "a", Some(&new)).await);
     }
 }

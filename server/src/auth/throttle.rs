@@ -24,7 +24,12 @@ pub(super) struct Throttle {
     failures: Mutex<HashMap<Who, Failures>>,
 }
 
-type Who = (Option<IpAddr>, Option<String>);
+/// An address, and a name by its hash: names may be as long as a header, and are remembered in numbers.
+type Who = (Option<IpAddr>, Option<[u8; 32]>);
+
+fn named(peer: Option<IpAddr>, name: &str) -> Who {
+    (peer, Some(*blake3::hash(name.as_bytes()).as_bytes()))
+}
 
 #[derive(Debug, Clone, Copy)]
 struct Failures {
@@ -53,7 +58,7 @@ impl Throttle {
     /// `rate_limited` where it comes too early after failures.
     pub(super) fn admit(&self, peer: Option<IpAddr>, name: &str) -> Result<(), Error> {
         let failures = self.lock();
-        let left = [((peer, Some(name.to_owned())), FREE_OF_NAME), ((peer, None), FREE_OF_PEER)]
+        let left = [(named(peer, name), FREE_OF_NAME), ((peer, None), FREE_OF_PEER)]
             .into_iter()
             .filter_map(|(who, free)| {
                 let failures = failures.get(&who)?;
@@ -76,8 +81,8 @@ impl Throttle {
             failures.retain(|_, failures| failures.last.elapsed() < FORGOTTEN);
         }
         let is_full = failures.len() >= REMEMBERED_AT_MOST;
-        let named = (!is_full).then(|| (peer, Some(name.to_owned())));
-        for who in named.into_iter().chain([(peer, None)]) {
+        let of_name = (!is_full).then(|| named(peer, name));
+        for who in of_name.into_iter().chain([(peer, None)]) {
             let failures = failures.entry(who).or_insert(Failures { count: 0, last: Instant::now() });
             if failures.last.elapsed() > FORGOTTEN {
                 failures.count = 0;
@@ -89,7 +94,7 @@ impl Throttle {
 
     /// The right password came.
     pub(super) fn forget(&self, peer: Option<IpAddr>, name: &str) {
-        self.lock().remove(&(peer, Some(name.to_owned())));
+        self.lock().remove(&named(peer, name));
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Who, Failures>> {

@@ -190,6 +190,31 @@ async fn guessing_passwords_is_slowed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn many_guesses_at_once_are_slowed_as_well() {
+    let house = House::open().await;
+    let guesses = (0..30).map(|guess| house.names(move |request| request.basic_auth("meera", Some(guess))));
+    let codes = futures::future::join_all(guesses).await;
+    let tried = codes.iter().filter(|code| **code == Err(json!("unauthenticated"))).count();
+    let slowed = codes.iter().filter(|code| **code == Err(json!("rate_limited"))).count();
+    assert_eq!(tried + slowed, 30, "{codes:?}");
+    assert!((1..=8).contains(&tried), "{tried} guesses were tried");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_ends_when_it_is_closed() {
+    let house = House::open().await;
+    let mut client = house.flight().await;
+    client.handshake("meera", "correct horse").await.unwrap();
+    assert_eq!(flight_names(&mut client).await.unwrap(), 2);
+    let mut close = tonic::Request::new(arrow_flight::Action::new("CloseSession", Vec::new()));
+    let bearer = format!("Bearer {}", client.token().unwrap());
+    close.metadata_mut().insert("authorization", bearer.parse().unwrap());
+    client.inner_mut().do_action(close).await.unwrap().into_inner().try_collect::<Vec<_>>().await.unwrap();
+    let refused = flight_names(&mut client).await.unwrap_err();
+    assert!(refused.contains("unauthenticated") || refused.contains("Unauthenticated"), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_key_is_good_for_its_scopes() {
     let house = House::open().await;
     let metrics = house.key(&["root", "--scope", "rest", "--scope", "metrics"]).await;
