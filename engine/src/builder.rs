@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::Semaphore;
 
+use crate::disclosure::Ledger;
 use crate::journal::log::Log;
 use crate::journal::{Journal, Observer, Redact};
 use crate::policy::{Enforced, Policies, PrincipalEntry};
@@ -34,6 +35,8 @@ pub(crate) struct Inner {
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) journal: Journal,
     pub(crate) permits: Arc<Semaphore>,
+    /// What callers have been shown of protected tables.
+    pub(crate) ledger: Arc<Ledger>,
 }
 
 impl Engine {
@@ -181,6 +184,7 @@ impl EngineBuilder {
             policies: Arc::default(),
             mask_key: self.mask_key,
             permits: Arc::new(Semaphore::new(self.limits.concurrent_queries)),
+            ledger: Arc::default(),
             limits: self.limits,
             quality: self.quality,
             default_dataset: None,

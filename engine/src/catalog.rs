@@ -42,6 +42,8 @@ pub struct Dataset {
     pub schemas: Vec<String>,
     /// Who may see it.
     pub access: Access,
+    /// Whether no more than a few of its rows leave as they are.
+    pub is_sensitive: bool,
     /// How its rows are told apart by tenant, where several share it.
     pub tenancy: Option<Tenancy>,
     /// Its weights, where it is a sample.

@@ -21,6 +21,7 @@ mod catalog;
 mod code;
 mod codes;
 mod designs;
+mod disclosure;
 mod error;
 mod extremes;
 mod grouping;

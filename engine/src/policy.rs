@@ -21,6 +21,8 @@ use serde::Deserialize;
 
 use crate::{Attributes, Code, Dataset, Error, Principal};
 
+pub use crate::disclosure::{Disclosure, Dominance};
+
 pub(crate) use barrier::PolicyBarrier;
 pub use check::Misfit;
 pub use condition::{Condition, NotACondition};
@@ -48,6 +50,9 @@ pub struct Policies {
     /// Rules on tables.
     #[serde(default)]
     pub rules: Vec<Rule>,
+    /// What answers may say of few people.
+    #[serde(default)]
+    pub disclosure: Vec<Disclosure>,
 }
 
 /// A principal as a policy file declares it.
@@ -169,6 +174,7 @@ impl Policies {
         self.roles.extend(more.roles);
         self.grants.extend(more.grants);
         self.rules.extend(more.rules);
+        self.disclosure.extend(more.disclosure);
         self
     }
 

@@ -27,6 +27,7 @@ use datafusion::prelude::SessionConfig;
 
 use crate::cached::{CachedPlanner, Store};
 use crate::codes::{self, DecodeFilters};
+use crate::disclosure::DisclosurePlanner;
 use crate::grouping::{FewGroups, GroupByUnit};
 use crate::join_order::OrderJoins;
 use crate::memory::QueryPool;
@@ -201,8 +202,12 @@ impl QueryPlanner for Planner {
         session: &dyn datafusion::catalog::Session,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let cached = CachedPlanner(Arc::clone(&self.cached));
-        let planners: Vec<Arc<dyn ExtensionPlanner + Send + Sync>> =
-            vec![Arc::new(BarrierPlanner), Arc::new(SharedPlanner::default()), Arc::new(cached)];
+        let planners: Vec<Arc<dyn ExtensionPlanner + Send + Sync>> = vec![
+            Arc::new(BarrierPlanner),
+            Arc::new(DisclosurePlanner),
+            Arc::new(SharedPlanner::default()),
+            Arc::new(cached),
+        ];
         DefaultPhysicalPlanner::with_extension_planners(planners).create_physical_plan(plan, session).await
     }
 }

@@ -23,7 +23,7 @@ mod rewrite;
 mod rows;
 mod scalars;
 mod single;
-mod step;
+pub(crate) mod step;
 mod stratum;
 mod student;
 mod sums;

@@ -379,6 +379,10 @@ pub(crate) struct AccessSection {
     /// Tables without that column, whose rows all tenants see.
     #[serde(default)]
     pub(crate) shared_tables: Vec<String>,
+    /// Whether at most five different rows of a table leave as they are for each caller and day. `disclosure` of a policy file
+    /// says more.
+    #[serde(default)]
+    pub(crate) sensitive: bool,
 }
 
 /// How pages show a dataset.

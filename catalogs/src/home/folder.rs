@@ -107,6 +107,13 @@ impl<'a> Reader<'a> {
                 for (at, rule) in more.rules.iter_mut().enumerate() {
                     rule.place = Some(Place { file: file.clone(), key: format!("rules[{at}]") });
                 }
+                for (at, rule) in more.disclosure.iter_mut().enumerate() {
+                    rule.place = Some(Place { file: file.clone(), key: format!("disclosure[{at}]") });
+                    for (part, fault) in rule.faults() {
+                        let key = format!("disclosure[{at}].{part}");
+                        self.problems.add(&file, key, Fault::Rejected(fault.to_owned()));
+                    }
+                }
                 for entry in &more.principals {
                     if policies.principals.iter().any(|known| known.name == entry.name) {
                         let other = "another policy file".to_owned();
@@ -248,6 +255,13 @@ impl<'a> Reader<'a> {
         };
         if let Some(id) = settings.default_dataset.as_deref().filter(|id| !ids.contains(id)) {
             self.problems.add(SETTINGS_FILE, "default_dataset", unknown(id));
+        }
+        for rule in &policies.disclosure {
+            let named = rule.on.iter().filter(|on| *on != "*").map(|on| on.split('.').next().unwrap_or_default());
+            for dataset in named.filter(|dataset| !ids.contains(dataset)) {
+                let place = rule.place.clone().unwrap_or_default();
+                self.problems.add(&place.file, format!("{}.on", place.key), unknown(dataset));
+            }
         }
         for rule in &policies.rules {
             let dataset = rule.table.split('.').next().unwrap_or_default();

@@ -18,6 +18,8 @@ pub(crate) struct PolicyFile {
     grants: Vec<GrantSection>,
     /// Rules on tables.
     rules: Vec<RuleSection>,
+    /// What answers may say of few people.
+    disclosure: Vec<DisclosureSection>,
 }
 
 /// A principal: who asks.
@@ -103,6 +105,65 @@ struct RuleSection {
     /// masks.
     #[serde(default)]
     masks: BTreeMap<String, MaskSection>,
+}
+
+/// What answers may say of few people. Figures that say more are NULL, with a notice.
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "a schema only: the engine's own struct is what is read")]
+struct DisclosureSection {
+    /// Its name, as receipts and notices show it.
+    name: String,
+    /// Datasets, and tables as `dataset.table` or `dataset.schema.table`; `*` = everything.
+    on: Vec<String>,
+    /// Roles it binds. Empty = everyone but admins.
+    #[serde(default)]
+    roles: BTreeSet<String>,
+    /// Roles whose holders it does not bind.
+    #[serde(default)]
+    except: BTreeSet<String>,
+    /// The column that tells people apart. Default: the unit of the declared weights. In a table without it each row is
+    /// somebody.
+    people: Option<String>,
+    /// Rows that leave as they are, for each caller, table and day; those that it has seen are free.
+    #[serde(default = "raw_rows")]
+    raw_rows: u64,
+    /// The fewest rows that a figure is made of.
+    #[serde(default)]
+    min_base: u64,
+    /// The fewest people that a figure is made of.
+    #[serde(default)]
+    min_people: u64,
+    /// Sums and means of which few people make up most are not shown.
+    dominance: Option<DominanceSection>,
+    /// Sums and means from which the second largest contributor could tell the largest to within so many percent are not shown.
+    p_percent: Option<f64>,
+    /// Counts and totals are rounded to multiples of this number.
+    round_to: Option<f64>,
+    /// Columns whose single values say something, so that `min`, `max` and the like of them count as rows. Default: all.
+    sensitive: Option<BTreeSet<String>>,
+    /// Whether a figure is refused whose people differ from those of an earlier one by fewer than `min_people`.
+    #[serde(default = "yes")]
+    differencing: bool,
+}
+
+fn raw_rows() -> u64 {
+    5
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// Of a total, `n` people must not make up more than `percent`.
+#[derive(JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "a schema only: the engine's own struct is what is read")]
+struct DominanceSection {
+    /// How many people.
+    n: usize,
+    /// Percent of the total.
+    percent: f64,
 }
 
 #[derive(JsonSchema, Default)]

@@ -210,6 +210,7 @@ impl Resolver {
                 default_role: access.default_role,
                 projects: access.projects.into_iter().collect(),
             },
+            is_sensitive: access.sensitive,
             tenancy: access
                 .tenant_column
                 .map(|column| Tenancy { column, shared: access.shared_tables.into_iter().collect() }),

@@ -45,13 +45,14 @@ pub(crate) enum Step {
 
 impl Optimized {
     /// Starts the plan.
-    pub(super) fn execute(self, limits: &Limits, bounds: Bounds, entry: Entry) -> QueryStream {
+    pub(super) fn execute(mut self, limits: &Limits, bounds: Bounds, entry: Entry) -> QueryStream {
         // Two batches: the plan works on one while the reader takes the other.
         const AHEAD: usize = 2;
         let (sender, receiver) = mpsc::channel(AHEAD);
         let schema = SchemaRef::clone(&self.schema);
         let datasets = self.datasets.clone();
         let limit = limits.max_rows;
+        let failures = self.failures.take();
         #[expect(clippy::disallowed_methods, reason = "the stream owns the task: AbortOnDropHandle ends it")]
         let task = tokio::spawn(async move {
             let Bounds { deadline, timeout, max_rows, cancel, principal } = bounds;
@@ -61,7 +62,10 @@ impl Optimized {
                 () = cancel.cancelled() => Some(super::cancelled(&principal)),
                 done = work => match done {
                     Ok(Ok(())) => None,
-                    Ok(Err(error)) => Some(error),
+                    Ok(Err(error)) => Some(match &failures {
+                        Some(failures) => failures.told(error),
+                        None => error,
+                    }),
                     Err(_panic) => Some(super::panicked()),
                 },
                 () = tokio::time::sleep_until(deadline) => Some(super::too_slow(timeout)),

@@ -10,11 +10,12 @@ use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 
 use super::plan::Planned;
+use crate::disclosure::Failures;
 use crate::journal::Kind;
 use crate::policy::{Grants, Reads, verify_logical};
 use crate::survey::{self, Notices};
 use crate::weighted::is_weighted;
-use crate::{Code, Engine, Error, Principal, Query, codes, grouping_sets, reach, stream, system, weighing};
+use crate::{Code, Engine, Error, Principal, Query, codes, disclosure, grouping_sets, reach, stream, system, weighing};
 
 /// A plan that may run.
 pub(super) struct Governed {
@@ -26,6 +27,8 @@ pub(super) struct Governed {
     kind: Kind,
     /// What is found out about estimates while they are made.
     pub(super) notices: Arc<Notices>,
+    /// What it means for protected tables when it fails.
+    pub(super) failures: Option<Failures>,
 }
 
 impl Planned {
@@ -43,6 +46,14 @@ impl Planned {
             false => weighing::apply(plan, &self.reads, query, &notices)?,
         };
         let kind = kind(&plan, &self.datasets)?;
+        let asked = disclosure::Asked {
+            principal,
+            grants: &self.grants,
+            ledger: Arc::clone(&engine.inner.ledger),
+            notices: Arc::clone(&notices),
+        };
+        let failures = disclosure::Failures::of(&plan, &asked);
+        let plan = disclosure::protect(plan, &asked)?;
         let asked = Arc::clone(plan.schema());
         let plan = grouping_sets::expand(plan)?;
         let plan = reach::rewrite(survey::rewrite(plan, &self.reads, self.grants.has_policies(), &notices)?)?;
@@ -56,7 +67,16 @@ impl Planned {
             }
             _ => plan,
         };
-        Ok(Governed { state: self.state, plan, grants: self.grants, schema, datasets: self.datasets, kind, notices })
+        Ok(Governed {
+            state: self.state,
+            plan,
+            grants: self.grants,
+            schema,
+            datasets: self.datasets,
+            kind,
+            notices,
+            failures,
+        })
     }
 }
 
@@ -76,6 +96,7 @@ impl Governed {
 
     /// What the final plan reads, checked again.
     pub(super) fn verify(&self, plan: &LogicalPlan) -> Result<Reads, Error> {
+        disclosure::verify(plan, &self.grants)?;
         verify_logical(plan, &self.grants)
     }
 }

@@ -15,6 +15,7 @@ use tokio::time::{Instant, timeout_at};
 use super::batch_rows::batch_rows;
 use super::govern::Governed;
 use super::spilling::SecondPlan;
+use crate::disclosure::Failures;
 use crate::journal::{Entry, Kind};
 use crate::policy::verify_physical;
 use crate::share::share_equal_parts;
@@ -29,6 +30,7 @@ pub(super) struct Optimized {
     pub(super) datasets: Vec<String>,
     pub(super) permit: Option<OwnedSemaphorePermit>,
     pub(super) notices: Arc<Notices>,
+    pub(super) failures: Option<Failures>,
     /// For the case that memory does not suffice.
     pub(super) second: SecondPlan,
 }
@@ -65,8 +67,9 @@ impl Governed {
         }
         let task = engine.inner.sessions.task(&self.state, config, entry.id().to_string(), deadline.into_std());
         let (schema, datasets, notices) = (self.schema(), self.datasets(), Arc::clone(&self.notices));
+        let failures = self.failures;
         let second = SecondPlan { state: self.state, logical, reads };
-        Ok(Optimized { physical, task, schema, datasets, permit, notices, second })
+        Ok(Optimized { physical, task, schema, datasets, permit, notices, failures, second })
     }
 }
 

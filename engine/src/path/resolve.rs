@@ -131,7 +131,10 @@ impl Names<'_> {
         let name = TableReference::full(CATALOG, dataset.id.as_str(), listed.as_ref());
         let asker = Asker { principal: self.principal, state: self.state, key: &inner.mask_key };
         let (secured, policy) = PolicyTable::under(&binding, coded, name, &asker)?;
-        grants.grant(&provider, Some(policy));
+        grants.grant(&provider, Some(policy.clone()));
+        if let Some(protection) = binding.protection() {
+            grants.protect(policy, protection);
+        }
         Ok(opened(&dataset.id, &listed, Arc::new(secured)))
     }
 

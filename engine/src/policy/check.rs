@@ -7,7 +7,7 @@ use datafusion::common::{Column, DFSchema, Result as DfResult, TableReference, p
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{Expr, ExprSchemable};
 
-use super::{Place, Policies, Rule};
+use super::{Disclosure, Place, Policies, Rule};
 use crate::names::nearest;
 use crate::{Catalog, Dataset, Engine, TableProviderRef, codes};
 
@@ -40,7 +40,7 @@ impl Engine {
                 message,
                 is_unknown,
             };
-            match table(catalog, rule).await {
+            match table(catalog, &rule.table).await {
                 Ok(Some(table)) => {
                     let wrong = parts(rule, &table, &state);
                     found.extend(wrong.into_iter().map(|(part, message)| misfit(&part, message, false)));
@@ -49,13 +49,52 @@ impl Engine {
                 Err(message) => found.push(misfit("table", message, true)),
             }
         }
+        for rule in &policies.disclosure {
+            found.extend(self::people(catalog, rule).await);
+        }
         found
     }
 }
 
+/// What of a rule on answers does not fit the tables that it names. Of whole datasets, tables may lack the column of people.
+async fn people(catalog: &dyn Catalog, rule: &Disclosure) -> Vec<Misfit> {
+    let mut found = Vec::new();
+    for name in rule.on.iter().filter(|on| on.contains('.')) {
+        let misfit = |part: &str, message: String, is_unknown: bool| Misfit {
+            rule: rule.name.clone(),
+            place: rule.place.clone(),
+            part: part.to_owned(),
+            message,
+            is_unknown,
+        };
+        let table = match table(catalog, name).await {
+            Ok(Some(table)) => table,
+            Ok(None) => {
+                found.push(misfit("on", format!("there is no table \"{name}\""), false));
+                continue;
+            }
+            Err(message) => {
+                found.push(misfit("on", message, true));
+                continue;
+            }
+        };
+        let schema = table.schema();
+        let columns = rule.people.iter().map(|column| ("people", column));
+        let sensitive = rule.sensitive.iter().flatten().map(|column| ("sensitive", column));
+        for (part, column) in columns.chain(sensitive) {
+            if schema.field_with_name(column).is_err() {
+                let near = nearest(column, schema.fields().iter().map(|field| field.name().as_str()));
+                let near = near.map(|near| format!(" (did you mean \"{near}\"?)")).unwrap_or_default();
+                found.push(misfit(part, format!("{name} has no column \"{column}\"{near}"), false));
+            }
+        }
+    }
+    found
+}
+
 /// The table that a rule names, as policies see it: with its codes' meaning.
-async fn table(catalog: &dyn Catalog, rule: &Rule) -> Result<Option<TableProviderRef>, String> {
-    let Some((id, name)) = rule.table.split_once('.') else { return Ok(None) };
+async fn table(catalog: &dyn Catalog, named: &str) -> Result<Option<TableProviderRef>, String> {
+    let Some((id, name)) = named.split_once('.') else { return Ok(None) };
     let Some(dataset) = catalog.dataset(id) else { return Ok(None) };
     let (schema, table) = schema_and_table(&dataset, name);
     let found = catalog.table(&dataset, schema, table).await.map_err(|error| error.message().to_owned())?;

@@ -3,7 +3,8 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::{Combine, Grant, Policies, PrincipalEntry, Rule};
+use super::{Combine, Grant, Mask, MaskKind, Policies, PrincipalEntry, Rule};
+use crate::disclosure::{Disclosure, Protection};
 use crate::{ADMIN, Dataset, Principal};
 
 /// What policies say, indexed.
@@ -14,6 +15,7 @@ pub(crate) struct Enforced {
     roles: HashMap<String, BTreeSet<String>>,
     /// By the dataset that they name.
     rules: HashMap<String, Vec<Arc<Rule>>>,
+    disclosure: HashMap<String, Vec<Arc<Disclosure>>>,
     grants: HashMap<String, Vec<Grant>>,
     /// Grants of everything.
     grants_of_all: Vec<Grant>,
@@ -51,12 +53,26 @@ pub(crate) struct Binding {
     pub(crate) tenant: Option<String>,
     /// None = all of them.
     pub(crate) columns: Option<BTreeSet<String>>,
+    /// What answers may say of few people.
+    pub(crate) protection: Option<Protection>,
 }
 
 impl Binding {
     /// Whether the principal sees the table as it is.
     pub(crate) fn is_free(&self) -> bool {
-        self.rules.is_empty() && self.tenant.is_none() && self.columns.is_none()
+        self.rules.is_empty() && self.tenant.is_none() && self.columns.is_none() && self.protection.is_none()
+    }
+
+    /// What answers may say, with the column by which people can be told apart: one whose mask keeps them apart.
+    pub(crate) fn protection(&self) -> Option<Protection> {
+        let mut protection = self.protection.clone()?;
+        let keeps_apart = |column: &String| {
+            let masks = self.rules.iter().filter_map(|rule| rule.masks.get(column));
+            let is_seen = self.columns.as_ref().is_none_or(|columns| columns.contains(column));
+            is_seen && masks.last().is_none_or(|mask| matches!(mask, Mask::Kind(MaskKind::Hash(true))))
+        };
+        protection.key = protection.key.filter(keeps_apart);
+        Some(protection)
     }
 
     /// The rules of which all hold, and those of which one holds.
@@ -68,7 +84,7 @@ impl Binding {
 
 impl Enforced {
     pub(crate) fn new(policies: Policies) -> Self {
-        let Policies { principals, roles, grants, rules } = policies;
+        let Policies { principals, roles, grants, rules, disclosure } = policies;
         let mut enforced = Self::default();
         for role in &roles {
             let mut has = BTreeSet::from([role.name.clone()]);
@@ -89,6 +105,12 @@ impl Enforced {
         enforced.principals = principals.into_iter().map(|entry| (entry.name.clone(), entry)).collect();
         for rule in rules {
             enforced.rules.entry(dataset_of(&rule.table).to_owned()).or_default().push(Arc::new(rule));
+        }
+        for rule in disclosure.into_iter().map(Arc::new) {
+            let datasets: BTreeSet<&str> = rule.on.iter().map(|on| dataset_of(on)).collect();
+            for dataset in datasets {
+                enforced.disclosure.entry(dataset.to_owned()).or_default().push(Arc::clone(&rule));
+            }
         }
         for grant in grants {
             if grant.on.iter().any(|on| on == EVERYTHING) {
@@ -181,7 +203,11 @@ impl Enforced {
             Columns::All => None,
             Columns::Only(columns) => Some(columns),
         };
-        Binding { rules, tenant: tenant.map(|tenancy| tenancy.column.clone()), columns }
+        let protection = match principal.is_admin() {
+            true => None,
+            false => self.protection(principal, dataset, schema, table),
+        };
+        Binding { rules, tenant: tenant.map(|tenancy| tenancy.column.clone()), columns, protection }
     }
 
     fn binding(&self, principal: &Principal, dataset: &Dataset, schema: &str, table: &str) -> Vec<Arc<Rule>> {
@@ -192,6 +218,18 @@ impl Enforced {
             .filter(|rule| rule.except.is_disjoint(principal.roles()))
             .cloned()
             .collect()
+    }
+
+    fn protection(&self, principal: &Principal, dataset: &Dataset, schema: &str, table: &str) -> Option<Protection> {
+        let of_all = self.disclosure.get(EVERYTHING).into_iter().flatten();
+        let rules = self.disclosure.get(&dataset.id).into_iter().flatten().chain(of_all);
+        let rules: Vec<Arc<Disclosure>> = rules
+            .filter(|rule| is_on(&rule.on, dataset, schema, table))
+            .filter(|rule| rule.roles.is_empty() || !rule.roles.is_disjoint(principal.roles()))
+            .filter(|rule| rule.except.is_disjoint(principal.roles()))
+            .cloned()
+            .collect();
+        Protection::of(&rules, dataset, &dataset.listed_name(schema, table))
     }
 
     /// What grants say of a dataset and `principal`, for who asks why.
@@ -264,13 +302,18 @@ pub(super) fn names(dataset: &Dataset, name: &str, schema: &str, table: &str) ->
 impl Grant {
     /// Whether it is on this table, or on all of its dataset.
     fn has(&self, dataset: &Dataset, schema: &str, table: &str) -> bool {
-        self.on.iter().any(|on| {
-            on == EVERYTHING
-                || match on.strip_prefix(dataset.id.as_str()) {
-                    Some("") => true,
-                    Some(rest) => rest.strip_prefix('.').is_some_and(|name| names(dataset, name, schema, table)),
-                    None => false,
-                }
-        })
+        is_on(&self.on, dataset, schema, table)
     }
+}
+
+/// Whether a list of datasets and tables has this table.
+fn is_on(list: &[String], dataset: &Dataset, schema: &str, table: &str) -> bool {
+    list.iter().any(|on| {
+        on == EVERYTHING
+            || match on.strip_prefix(dataset.id.as_str()) {
+                Some("") => true,
+                Some(rest) => rest.strip_prefix('.').is_some_and(|name| names(dataset, name, schema, table)),
+                None => false,
+            }
+    })
 }

@@ -105,6 +105,7 @@ fn bounds(policies: &Enforced, principal: &Principal, dataset: &Dataset, schema:
             bounds.push(format!("{}: {column} is {}", rule.name, mask.words()));
         }
     }
+    bounds.extend(binding.protection().map(|protection| protection.words()));
     bounds
 }
 

@@ -58,7 +58,8 @@ fn policy_id(binding: &Binding, name: &TableReference) -> String {
     let rules = binding.rules.iter().map(|rule| rule.name.as_str());
     let tenant = binding.tenant.as_ref().map(|_| "tenant");
     let columns = binding.columns.as_ref().map(|_| "columns");
-    let names: Vec<&str> = tenant.into_iter().chain(columns).chain(rules).collect();
+    let disclosure = binding.protection.iter().flat_map(|protection| protection.names.iter().map(String::as_str));
+    let names: Vec<&str> = tenant.into_iter().chain(columns).chain(rules).chain(disclosure).collect();
     format!("{} on {name}", names.join(" + "))
 }
 

@@ -14,18 +14,41 @@ use datafusion::physical_plan::ExecutionPlan;
 
 use super::PolicyBarrier;
 use super::physical::PolicyBarrierExec;
+use crate::disclosure::Protection;
 use crate::{Code, Error};
 
 /// The providers that one query's names resolved to, and under which policy each may be read (None = any).
 #[derive(Debug, Default)]
 pub(crate) struct Grants {
     by_provider: HashMap<usize, Option<String>>,
+    /// What binds answers, by policy.
+    protections: HashMap<String, Arc<Protection>>,
 }
 
 impl Grants {
     /// Lets the query read `provider`: under `policy`, or freely.
     pub(crate) fn grant(&mut self, provider: &Arc<dyn TableProvider>, policy: Option<String>) {
         self.by_provider.insert(address(provider), policy);
+    }
+
+    /// What the answer may say of the table that is read under `policy`.
+    pub(crate) fn protect(&mut self, policy: String, protection: Protection) {
+        self.protections.insert(policy, Arc::new(protection));
+    }
+
+    /// What an answer may say of the table that is read under `policy`.
+    pub(crate) fn protection(&self, policy: &str) -> Option<&Arc<Protection>> {
+        self.protections.get(policy)
+    }
+
+    /// All that binds the answer.
+    pub(crate) fn protections(&self) -> impl Iterator<Item = &Arc<Protection>> {
+        self.protections.values()
+    }
+
+    /// Whether an answer may not say everything of some table.
+    pub(crate) fn has_protections(&self) -> bool {
+        !self.protections.is_empty()
     }
 
     /// Whether any table of the query is read under a policy.

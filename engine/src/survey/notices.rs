@@ -28,6 +28,8 @@ pub(crate) struct Notices {
     weighed: Mutex<BTreeMap<(String, bool), BTreeSet<String>>>,
     /// The column of a period that nothing chooses.
     pooled: OnceLock<String>,
+    /// What other steps have to say.
+    said: Mutex<BTreeSet<String>>,
 }
 
 /// A thing to say.
@@ -118,6 +120,11 @@ impl Notices {
         self.is_restricted.store(true, Ordering::Relaxed);
     }
 
+    /// Says a sentence, once.
+    pub(crate) fn say(&self, sentence: String) {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner).insert(sentence);
+    }
+
     /// Says that a call was weighed by a column.
     pub(crate) fn weighed(&self, call: &str, by: &str, can_be_plain: bool) {
         let mut weighed = self.weighed.lock().unwrap_or_else(PoisonError::into_inner);
@@ -145,6 +152,7 @@ impl Notices {
         let [one, two, three, four] = [&self.no_interval, &self.no_effect, &self.lonely, &self.all_lonely];
         let counts = [one, two, three, four, &self.judged, &self.caution, &self.suppress];
         counts.into_iter().for_each(|count| count.store(0, Ordering::Relaxed));
+        self.said.lock().unwrap_or_else(PoisonError::into_inner).clear();
         for call in self.left_out().iter() {
             call.valueless.store(0, Ordering::Relaxed);
             call.weightless.store(0, Ordering::Relaxed);
@@ -212,6 +220,7 @@ impl Notices {
             .chain(pooled)
             .chain(restricted)
             .chain(self.weighings())
+            .chain(self.said.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned())
             .collect()
     }
 

@@ -16,7 +16,7 @@ use datafusion::logical_expr::{
 use super::one_group::OneGroup;
 
 /// What a level computes.
-pub(super) trait Level: Debug + Clone + Eq + Hash + Send + Sync + 'static {
+pub(crate) trait Level: Debug + Clone + Eq + Hash + Send + Sync + 'static {
     /// What EXPLAIN calls it.
     const NAME: &'static str;
 
@@ -31,7 +31,7 @@ pub(super) trait Level: Debug + Clone + Eq + Hash + Send + Sync + 'static {
 }
 
 /// Groups that can also be there without any row.
-pub(super) trait Groups: GroupsAccumulator + Sync {
+pub(crate) trait Groups: GroupsAccumulator + Sync {
     fn grow(&mut self, groups: usize);
 }
 
@@ -43,7 +43,7 @@ pub(super) struct Step<L> {
 }
 
 /// A call of `level` on columns.
-pub(super) fn call(level: impl Level, arguments: Vec<Expr>, filter: Option<Expr>) -> Expr {
+pub(crate) fn call(level: impl Level, arguments: Vec<Expr>, filter: Option<Expr>) -> Expr {
     let step = Step { level, signature: Signature::variadic_any(Volatility::Immutable) };
     let function = Arc::new(AggregateUDF::from(step));
     Expr::AggregateFunction(AggregateFunction::new_udf(function, arguments, false, filter.map(Box::new), vec![], None))

@@ -4,6 +4,7 @@
 
 mod codes;
 mod designs;
+mod disclosure;
 mod join_health;
 mod join_order;
 mod limits;

@@ -6,7 +6,9 @@
 
 #![expect(clippy::panic, clippy::unwrap_used, reason = "tests")]
 
+mod attacks;
 mod doors;
+mod oracle;
 
 use std::path::{Path, PathBuf};
 
@@ -43,14 +45,19 @@ async fn file_home() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     copy(&testdata("home"), folder.path());
     let csv = open(folder.path(), "local");
-    let stream = csv.engine.query(&csv.principal, engine::Query::new("SELECT * FROM shop.orders")).await.unwrap();
+    write_parquet(&csv, "SELECT * FROM shop.orders", &folder.path().join("data/orders.parquet")).await;
+    folder
+}
+
+/// The answer to a question as a Parquet file.
+async fn write_parquet(composition: &Composition, sql: &str, path: &Path) {
+    let stream = composition.engine.query(&composition.principal, engine::Query::new(sql)).await.unwrap();
     let schema = stream.schema();
     let batches: Vec<RecordBatch> = stream.try_collect().await.unwrap();
-    let file = std::fs::File::create(folder.path().join("data/orders.parquet")).unwrap();
+    let file = std::fs::File::create(path).unwrap();
     let mut writer = parquet::arrow::ArrowWriter::try_new(file, schema, None).unwrap();
     batches.iter().for_each(|batch| writer.write(batch).unwrap());
     writer.close().unwrap();
-    folder
 }
 
 fn open(home: &Path, principal: &str) -> Composition {

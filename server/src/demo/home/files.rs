@@ -87,6 +87,14 @@ rules:
       phone: {constant: \"(hidden)\"}
       email: \"NULL\"
       date_of_birth: {date: year}
+
+disclosure:
+  - name: viewers learn nothing of few people
+    on: [customer_db.customers]
+    roles: [viewer]
+    people: customer_id
+    min_people: 5
+    raw_rows: 5
 ";
 
 /// Writes all of them.

@@ -42,7 +42,7 @@ pub(super) struct Refusal {
     message: String,
 }
 
-type Rows = Vec<Vec<Value>>;
+pub(super) type Rows = Vec<Vec<Value>>;
 
 impl Door {
     pub(super) async fn open(door: &str, place: &Place) -> Self {
@@ -66,7 +66,7 @@ impl Door {
         }
     }
 
-    async fn ask(&mut self, sql: &str) -> Result<Rows, Refusal> {
+    pub(super) async fn ask(&mut self, sql: &str) -> Result<Rows, Refusal> {
         match self {
             Door::Cli { home, principal } => of_cli(home, principal, sql).await,
             Door::Engine { engine, principal } => of_engine(engine, principal, sql).await,
