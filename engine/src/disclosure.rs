@@ -8,15 +8,20 @@ mod aggregate;
 mod arguments;
 mod cells;
 mod complement;
+mod domains;
 mod exec;
 mod failures;
 mod fingerprint;
+mod guard;
+mod joins;
 mod ledger;
 mod node;
 mod rewrite;
+mod rounding;
 mod rows;
 mod subquery;
 mod unions;
+mod unique;
 mod units;
 mod verify;
 
@@ -31,6 +36,7 @@ pub(crate) use exec::DisclosurePlanner;
 pub(crate) use failures::Failures;
 pub(crate) use ledger::Ledger;
 pub(crate) use rewrite::{Asked, protect};
+pub(crate) use unique::UniquePlanner;
 pub(crate) use verify::verify;
 
 /// Rows that leave as they are, where nothing else is declared.
@@ -129,7 +135,7 @@ pub(crate) struct Protection {
     pub(crate) p_percent: Option<f64>,
     pub(crate) round_to: Option<f64>,
     pub(crate) sensitive: Option<BTreeSet<String>>,
-    pub(crate) is_guarded: bool,
+    pub(crate) differencing: bool,
 }
 
 impl Protection {
@@ -162,13 +168,23 @@ impl Protection {
             sensitive: sensitive
                 .filter(|lists| !lists.is_empty())
                 .map(|lists| lists.into_iter().flatten().cloned().collect()),
-            is_guarded: rules.iter().any(|rule| rule.differencing),
+            differencing: rules.iter().any(|rule| rule.differencing),
         })
     }
 
-    /// The fewest people that may be told apart from others; cells are guarded against differences where it is over 1.
+    /// The fewest people that a figure is of: one alone is as good as a row.
     fn fewest(&self) -> u64 {
-        self.min_people.max(if self.people.is_none() { self.min_base } else { 0 })
+        self.min_people.max(if self.people.is_none() { self.min_base } else { 0 }).max(2)
+    }
+
+    /// Whether figures are bound too, and not only rows.
+    fn is_strict(&self) -> bool {
+        self.min_people > 1 || self.min_base > 1 || self.limits_contributions()
+    }
+
+    /// Whether figures are held against those of earlier answers.
+    fn is_guarded(&self) -> bool {
+        self.is_strict() && self.differencing
     }
 
     /// What it says, for who asks what a policy does.

@@ -27,7 +27,7 @@ use datafusion::prelude::SessionConfig;
 
 use crate::cached::{CachedPlanner, Store};
 use crate::codes::{self, DecodeFilters};
-use crate::disclosure::DisclosurePlanner;
+use crate::disclosure::{DisclosurePlanner, UniquePlanner};
 use crate::grouping::{FewGroups, GroupByUnit};
 use crate::join_order::OrderJoins;
 use crate::memory::QueryPool;
@@ -205,6 +205,7 @@ impl QueryPlanner for Planner {
         let planners: Vec<Arc<dyn ExtensionPlanner + Send + Sync>> = vec![
             Arc::new(BarrierPlanner),
             Arc::new(DisclosurePlanner),
+            Arc::new(UniquePlanner),
             Arc::new(SharedPlanner::default()),
             Arc::new(cached),
         ];

@@ -3,23 +3,21 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Float64Array, RecordBatch, RecordBatchOptions, StructArray,
-};
-use arrow::compute::{cast, filter_record_batch, nullif};
-use arrow::datatypes::{DataType, Float64Type, Int64Type, SchemaRef};
+use arrow::array::{Array, AsArray, BooleanArray, RecordBatch, RecordBatchOptions};
+use arrow::compute::{filter_record_batch, nullif};
+use arrow::datatypes::{Int64Type, SchemaRef};
 use datafusion::common::{Result, ScalarValue};
-use roaring::RoaringBitmap;
 
+use super::ledger::Cell;
 use super::node::Sitting;
-use super::units::{contributions_of, units_of};
+use super::rounding::rounded;
+use super::units::{contributions_of, people_of, units_of};
 use super::{Protection, complement, fingerprint};
 
 /// The columns of a batch of cells: keys, then figures, then what they are made of.
 #[derive(Debug)]
 pub(super) struct Cells {
     pub(super) keys: usize,
-    pub(super) key_names: Vec<String>,
     pub(super) values: Vec<Value>,
     /// The column that tells of which grouping set a row is.
     pub(super) grouping: Option<usize>,
@@ -27,38 +25,51 @@ pub(super) struct Cells {
     pub(super) domains: Vec<Domain>,
     /// Of each table that the rows are from.
     pub(super) protections: Vec<Arc<Protection>>,
+    /// A number for what was asked.
+    pub(super) question: u64,
 }
 
-/// A column of sets.
+/// A column of the people of a table.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Set {
-    pub(super) column: usize,
-    /// Whether it has all, and not only enough of them.
-    pub(super) is_whole: bool,
+pub(super) enum Set {
+    /// All of them, each with what it has.
+    All(usize),
+    /// So many that it can be told whether they are enough.
+    Enough(usize),
+}
+
+/// A column that tells how many rows there are.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Base {
+    /// That does not matter.
+    Open,
+    Count(usize),
+    /// Different ones, where one may stand in several.
+    Different(usize),
 }
 
 /// A part of each group, with columns for each table.
 #[derive(Debug, Default)]
 pub(super) struct Domain {
     pub(super) people: Vec<Set>,
-    /// How many rows there are.
-    pub(super) rows: Vec<usize>,
-    /// Sets of different rows, where one may stand in several.
-    pub(super) base: Vec<Option<usize>>,
+    pub(super) base: Vec<Base>,
 }
 
 /// A figure.
 #[derive(Debug, Default)]
 pub(super) struct Value {
-    pub(super) domain: usize,
+    /// As it was asked for.
+    pub(super) call: String,
+    /// The parts of the group that it tells of, the one that it is over first.
+    pub(super) domains: Vec<usize>,
     /// It says nothing of people.
     pub(super) is_open: bool,
     pub(super) is_total: bool,
     pub(super) is_survey: bool,
-    /// The share of people below it, where it is somebody's value.
-    pub(super) rank: Option<f64>,
+    /// Sets of people who have a value, for each table, and how many it takes where the figure is somebody's value.
+    pub(super) ranks: Vec<(usize, u64)>,
     pub(super) raw: Option<Raw>,
-    /// Sets of people that its argument tells apart, each with the number of its table.
+    /// Sets of people of whom there is a value, each with the number of its table.
     pub(super) parts: Vec<(usize, usize)>,
     /// What each person adds.
     pub(super) contributions: Vec<(usize, usize)>,
@@ -128,31 +139,47 @@ impl Made<'_> {
         self.batch.num_rows()
     }
 
+    pub(super) fn bytes(&self, column: usize, row: usize) -> &[u8] {
+        self.batch.column(column).as_binary::<i64>().value(row)
+    }
+
     fn units(&self, column: usize, row: usize) -> impl ExactSizeIterator<Item = u64> + '_ {
-        units_of(self.batch.column(column).as_binary::<i32>().value(row))
+        units_of(self.bytes(column, row))
     }
 
     /// How many people of a table a domain has, as far as that matters.
     pub(super) fn people(&self, domain: usize, table: usize, row: usize) -> u64 {
-        self.units(self.cells.domains[domain].people[table].column, row).len() as u64
+        match self.cells.domains[domain].people[table] {
+            Set::All(column) => people_of(self.bytes(column, row)).len() as u64,
+            Set::Enough(column) => self.units(column, row).len() as u64,
+        }
     }
 
-    /// How many of its rows.
-    fn count(&self, domain: usize, table: usize, row: usize) -> u64 {
-        let counts = self.batch.column(self.cells.domains[domain].rows[table]).as_primitive::<Int64Type>();
-        if counts.is_valid(row) { counts.value(row).max(0).unsigned_abs() } else { 0 }
+    /// How many of its rows; None where it does not matter.
+    fn base(&self, domain: usize, table: usize, row: usize) -> Option<u64> {
+        match self.cells.domains[domain].base[table] {
+            Base::Open => None,
+            Base::Different(column) => Some(self.units(column, row).len() as u64),
+            Base::Count(column) => {
+                let counts = self.batch.column(column).as_primitive::<Int64Type>();
+                Some(if counts.is_valid(row) { counts.value(row).max(0).unsigned_abs() } else { 0 })
+            }
+        }
     }
 
     pub(super) fn is_empty(&self, domain: usize, row: usize) -> bool {
-        (0..self.cells.protections.len()).all(|table| self.count(domain, table, row) == 0)
+        (0..self.cells.protections.len()).all(|table| self.people(domain, table, row) == 0)
     }
 
+    /// Nobody is few as well: who can tell the one from the other asks whether there is somebody.
     fn is_of_few(&self, domain: usize, row: usize) -> bool {
         self.cells.protections.iter().enumerate().any(|(table, protection)| {
-            let count = self.count(domain, table, row);
-            let base = self.cells.domains[domain].base[table];
-            let base = base.map_or(count, |column| self.units(column, row).len() as u64);
-            count > 0 && (base < protection.min_base || self.people(domain, table, row) < protection.fewest())
+            let people = self.people(domain, table, row);
+            let fewest = if protection.is_strict() { protection.fewest() } else { 0 };
+            people < fewest
+                // One alone is a row, where nothing else is asked for.
+                || (people == 1 && fewest < 2)
+                || self.base(domain, table, row).is_some_and(|base| base < protection.min_base)
         })
     }
 
@@ -165,25 +192,22 @@ impl Made<'_> {
             let people = self.units(*column, row).len() as u64;
             people > 0 && people < protections[*table].fewest()
         };
-        if self.is_of_few(0, row) || self.is_of_few(value.domain, row) || value.parts.iter().any(is_small_part) {
+        let is_of_few = self.is_of_few(0, row) || value.domains.iter().any(|domain| self.is_of_few(*domain, row));
+        if is_of_few || value.parts.iter().any(is_small_part) {
             return Some(Why::Few);
         }
-        let is_extreme = |share: f64| {
-            let side = share.min(1.0 - share);
-            protections.iter().enumerate().any(|(table, protection)| {
-                let fewest = protection.fewest();
-                let count = self.count(value.domain, table, row);
-                fewest > 1 && count > 0 && (count as f64) * side < fewest as f64
-            })
-        };
-        if value.rank.is_some_and(is_extreme) {
+        if value.ranks.iter().any(|(column, wanted)| (self.units(*column, row).len() as u64) < *wanted) {
             return Some(Why::Extreme);
         }
         let is_dominated = |(table, column): &(usize, usize)| {
-            let parts = contributions_of(self.batch.column(*column).as_binary::<i32>().value(row));
-            is_dominated(&parts, &protections[*table])
+            is_dominated(&contributions_of(self.bytes(*column, row)), &protections[*table])
         };
         value.contributions.iter().any(is_dominated).then_some(Why::Dominated)
+    }
+
+    /// The people of a guarded table, each with what it has.
+    pub(super) fn cell(&self, column: usize, row: usize) -> Cell {
+        people_of(self.bytes(column, row)).collect()
     }
 }
 
@@ -215,77 +239,14 @@ impl Cells {
             complement::within(&made, grouping, &mut shown)?;
         }
         self.guard_whole(&made, sitting, &mut shown);
+        self.publish(&made, sitting, &shown);
         self.count_raw(&made, sitting, &mut shown)?;
         self.say(&shown, sitting);
         self.output(&made, &shown, schema)
     }
 
-    /// Holds cells against those of earlier answers, and of the same one: neither may differ from another by few people.
-    fn guard(&self, made: &Made<'_>, sitting: &Sitting, shown: &mut Shown) {
-        for (table, domain) in self.guarded() {
-            let protection = &self.protections[table];
-            sitting.ledger.published(&sitting.caller, &protection.dataset, |published| {
-                for rows in self.sets(made).values() {
-                    let mut told = Vec::new();
-                    for row in rows {
-                        let people = self.people(made, sitting, domain, table, *row);
-                        if people.is_empty() || !self.shows(shown, domain, *row) {
-                            continue;
-                        }
-                        match published.differs_by_few(&people, protection.fewest()) {
-                            true => self.hide(shown, domain, *row, Why::Difference),
-                            false => told.push(people),
-                        }
-                    }
-                    told.into_iter().for_each(|people| published.add(people));
-                }
-            });
-        }
-    }
-
-    /// All that is shown of a group set together is a cell as well: a total less these is what is not shown.
-    fn guard_whole(&self, made: &Made<'_>, sitting: &Sitting, shown: &mut Shown) {
-        for (table, domain) in self.guarded() {
-            let protection = &self.protections[table];
-            for rows in self.sets(made).values() {
-                let people = |row: &usize| self.people(made, sitting, domain, table, *row);
-                let is_all = |shown: &Shown| {
-                    rows.iter().all(|row| made.is_empty(domain, *row) || self.shows(shown, domain, *row))
-                };
-                sitting.ledger.published(&sitting.caller, &protection.dataset, |published| {
-                    while !is_all(shown) {
-                        let visible: Vec<usize> =
-                            rows.iter().copied().filter(|row| self.shows(shown, domain, *row)).collect();
-                        let whole: RoaringBitmap =
-                            visible.iter().map(&people).fold(RoaringBitmap::new(), |all, some| all | some);
-                        if !published.differs_by_few(&whole, protection.fewest()) {
-                            published.add(whole);
-                            break;
-                        }
-                        let fewest = visible.into_iter().min_by_key(|row| made.people(domain, table, *row));
-                        let Some(row) = fewest else { break };
-                        self.hide(shown, domain, row, Why::Complement);
-                    }
-                });
-            }
-        }
-    }
-
-    /// The tables and domains whose sets of people are known whole.
-    fn guarded(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
-        (0..self.domains.len()).flat_map(|domain| {
-            let sets = self.domains[domain].people.iter().enumerate();
-            sets.filter(|(_, set)| set.is_whole).map(move |(table, _)| (table, domain))
-        })
-    }
-
-    fn people(&self, made: &Made<'_>, sitting: &Sitting, domain: usize, table: usize, row: usize) -> RoaringBitmap {
-        let column = self.domains[domain].people[table].column;
-        sitting.ledger.set(&self.protections[table].dataset, made.units(column, row))
-    }
-
     /// The rows of each grouping set.
-    fn sets(&self, made: &Made<'_>) -> BTreeMap<i64, Vec<usize>> {
+    pub(super) fn sets(&self, made: &Made<'_>) -> BTreeMap<i64, Vec<usize>> {
         let mut sets: BTreeMap<i64, Vec<usize>> = BTreeMap::new();
         for row in 0..made.rows() {
             sets.entry(complement::set_of(made.batch, self.grouping, row)).or_default().push(row);
@@ -293,59 +254,51 @@ impl Cells {
         sets
     }
 
-    fn shows(&self, shown: &Shown, domain: usize, row: usize) -> bool {
-        let of = |value: &Value| !value.is_open && value.domain == domain;
-        let is_any = self.values.iter().enumerate().any(|(at, value)| of(value) && shown.is(at, row));
+    /// The figures that tell of a domain.
+    pub(super) fn of(&self, domain: usize) -> impl Iterator<Item = usize> + '_ {
+        let values = self.values.iter().enumerate();
+        values.filter(move |(_, value)| value.domains.contains(&domain)).map(|(at, _)| at)
+    }
+
+    pub(super) fn shows(&self, shown: &Shown, domain: usize, row: usize) -> bool {
         // Keys without figures are shown with their group.
-        is_any || (domain == 0 && !self.values.iter().any(|value| !value.is_open))
+        let has_no_figures = || domain == 0 && !self.values.iter().any(|value| !value.is_open);
+        self.of(domain).any(|at| shown.is(at, row)) || has_no_figures()
     }
 
-    fn hide(&self, shown: &mut Shown, domain: usize, row: usize, why: Why) {
-        for (at, value) in self.values.iter().enumerate() {
-            if !value.is_open && value.domain == domain {
-                shown.hide(at, row, why);
-            }
-        }
+    pub(super) fn hide(&self, shown: &mut Shown, domain: usize, row: usize, why: Why) {
+        self.of(domain).for_each(|at| shown.hide(at, row, why));
     }
 
-    /// What is as good as a row, counts as one: a cell of one person, a single value, and the keys of a cell of few.
+    /// What is as good as a row, counts as one: a single value, and each of the people of a group that are few, since its keys
+    /// tell of them.
     fn count_raw(&self, made: &Made<'_>, sitting: &Sitting, shown: &mut Shown) -> Result<()> {
         let Sitting { ledger, caller, .. } = sitting;
         for row in 0..made.rows() {
             let is_few = made.is_of_few(0, row);
-            if is_few && self.keys > 0 {
-                let keys = self.key_text(made, row)?;
-                let number = fingerprint::of_text(&keys, ledger.seed);
-                let admits = |protection: &Arc<Protection>| {
-                    let table = format!("keys of {}", protection.full_name());
-                    ledger.admits(caller, &table, std::iter::once(number), protection.raw_rows)
-                };
-                shown.dropped[row] = !self.protections.iter().all(admits);
-                continue;
-            }
             for (table, protection) in self.protections.iter().enumerate() {
-                let name = protection.full_name();
-                let one = match protection.fewest() < 2 && made.people(0, table, row) == 1 {
-                    true => made.units(self.domains[0].people[table].column, row).next(),
-                    false => None,
-                };
-                if let Some(person) = one
-                    && !ledger.admits(caller, &name, std::iter::once(person), protection.raw_rows)
-                {
-                    shown.dropped[row] = self.keys > 0;
-                    (0..self.values.len()).for_each(|value| shown.hide(value, row, Why::Raw));
+                let (name, most) = (protection.full_name(), protection.raw_rows);
+                if is_few && self.keys > 0 {
+                    let people: Vec<u64> = match self.domains[0].people[table] {
+                        Set::All(column) => people_of(made.bytes(column, row)).map(|(person, _)| person).collect(),
+                        Set::Enough(column) => made.units(column, row).collect(),
+                    };
+                    // Of more than that it is not known who they are.
+                    let is_known = !people.is_empty() && (people.len() as u64) < protection.fewest();
+                    shown.dropped[row] |= !is_known || !ledger.admits(caller, &name, people.into_iter(), most);
+                    continue;
                 }
                 for (at, value) in self.values.iter().enumerate() {
-                    if !shown.is(at, row) || shown.dropped[row] {
+                    if !shown.is(at, row) {
                         continue;
                     }
-                    let most = protection.raw_rows;
                     let is_admitted = match &value.raw {
                         None => true,
                         Some(Raw::Value) => {
-                            let value = ScalarValue::try_from_array(made.batch.column(self.keys + at), row)?;
-                            let number = fingerprint::of_text(&format!("value {value}"), ledger.seed);
-                            value.is_null() || ledger.admits(caller, &name, std::iter::once(number), most)
+                            let of = ScalarValue::try_from_array(made.batch.column(self.keys + at), row)?;
+                            let asked = format!("{} {} {row} {of}", self.question, value.call);
+                            let number = fingerprint::of_text(&asked, ledger.seed);
+                            ledger.admits(caller, &name, std::iter::once(number), most)
                         }
                         Some(Raw::Rows(sets)) => ledger.admits(caller, &name, made.units(sets[table], row), most),
                     };
@@ -356,14 +309,6 @@ impl Cells {
             }
         }
         Ok(())
-    }
-
-    fn key_text(&self, made: &Made<'_>, row: usize) -> Result<String> {
-        let keys = (0..self.keys).map(|key| {
-            let value = ScalarValue::try_from_array(made.batch.column(key), row)?;
-            Ok(format!("{}={value}", self.key_names[key]))
-        });
-        Ok(keys.collect::<Result<Vec<_>>>()?.join("\u{1f}"))
     }
 
     fn say(&self, shown: &Shown, sitting: &Sitting) {
@@ -414,33 +359,6 @@ impl Cells {
     }
 }
 
-/// Counts and totals to the nearest multiple of `base`; of an estimate also its numbers of cases.
-fn rounded(column: &ArrayRef, value: &Value, base: f64) -> Result<ArrayRef> {
-    match column.data_type() {
-        DataType::Struct(fields) if value.is_survey => {
-            let of = column.as_struct();
-            let rounded = fields.iter().zip(of.columns()).map(|(field, part)| {
-                let is_rounded = match field.name().as_str() {
-                    "estimate" | "ci_low" | "ci_high" => value.is_total,
-                    name => matches!(name, "n" | "n_people"),
-                };
-                if is_rounded { to_multiples(part, base) } else { Ok(Arc::clone(part)) }
-            });
-            let parts = rounded.collect::<Result<Vec<_>>>()?;
-            Ok(Arc::new(StructArray::try_new(fields.clone(), parts, of.nulls().cloned())?))
-        }
-        numeric if value.is_total && numeric.is_numeric() => to_multiples(column, base),
-        _ => Ok(Arc::clone(column)),
-    }
-}
-
-fn to_multiples(column: &ArrayRef, base: f64) -> Result<ArrayRef> {
-    let numbers = cast(column, &DataType::Float64)?;
-    let numbers = numbers.as_primitive::<Float64Type>();
-    let rounded: Float64Array = numbers.iter().map(|number| Some((number? / base).round() * base)).collect();
-    Ok(cast(&rounded, column.data_type())?)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -470,13 +388,5 @@ mod tests {
         assert!(is_dominated(&[100.0, 60.0, 35.0], &rule));
         assert!(!is_dominated(&[100.0, 60.0, 30.0], &rule));
         assert!(is_dominated(&[60.0, 60.0], &rule));
-    }
-
-    #[test]
-    fn multiples_are_the_nearest_ones() {
-        let column: ArrayRef = Arc::new(arrow::array::Int64Array::from(vec![Some(12), Some(13), None, Some(-3)]));
-        let rounded = to_multiples(&column, 5.0).unwrap();
-        let expected = arrow::array::Int64Array::from(vec![Some(10), Some(15), None, Some(-5)]);
-        assert_eq!(rounded.as_primitive::<Int64Type>(), &expected);
     }
 }

@@ -72,7 +72,7 @@ fn families(made: &Made<'_>, grouping: usize) -> Result<Vec<(usize, Vec<usize>)>
 }
 
 fn settle(made: &Made<'_>, shown: &mut Shown, value: usize, total: usize, parts: &[usize]) {
-    let domain = made.cells.values[value].domain;
+    let Some(domain) = made.cells.values[value].domains.first().copied() else { return };
     let people = |row: usize| {
         (0..made.cells.protections.len()).map(|table| made.people(domain, table, row)).min().unwrap_or_default()
     };

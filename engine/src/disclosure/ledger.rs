@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::hash::BuildHasher;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{NaiveDate, Utc};
 use roaring::RoaringBitmap;
@@ -12,6 +12,10 @@ use roaring::RoaringBitmap;
 const CELLS: usize = 10_000;
 /// The same in bytes.
 const CELL_BYTES: usize = 64 << 20;
+/// Cells that were not shown.
+const WITHHELD: usize = 100;
+/// People with what they have, over all cells: beyond that the older half of the cells goes.
+const NUMBERS: usize = 4_000_000;
 
 /// Who asks: a name, of a tenant.
 pub(super) type Caller = (String, Option<String>);
@@ -22,10 +26,11 @@ pub(crate) struct Ledger {
     /// Of fingerprints: nobody's to know.
     pub(super) seed: u64,
     shown: Mutex<HashMap<Caller, Shown>>,
-    published: Mutex<HashMap<(Caller, String), Published>>,
-    /// Numbers for the people of each dataset, without gaps, so that sets of them are small.
-    people: Mutex<HashMap<String, HashMap<u64, u32>>>,
+    published: Mutex<HashMap<(Caller, String), OfCaller>>,
 }
+
+/// What one caller has been told about one dataset.
+type OfCaller = Arc<Mutex<Published>>;
 
 /// The rows that a caller saw on a day, by table.
 #[derive(Debug, Default)]
@@ -34,19 +39,27 @@ struct Shown {
     rows: HashMap<String, HashSet<u64>>,
 }
 
-/// The people of the latest cells, each set with its number, by how many they are.
+/// A cell: its people by number, each with what it has there.
+pub(super) type Cell = HashMap<u64, u64>;
+
+/// The latest cells, each as a set of numbers, by how many people they are.
 #[derive(Debug, Default)]
 pub(super) struct Published {
     by_size: BTreeMap<(u64, u64), RoaringBitmap>,
     in_order: VecDeque<(u64, u64)>,
+    /// Cells that are not shown, so that those of others do not add up to them.
+    withheld: VecDeque<RoaringBitmap>,
     next: u64,
     bytes: usize,
+    /// Numbers without gaps for people with what they have, so that sets of them are small; and who each is.
+    numbers: HashMap<(u64, u64), u32>,
+    people: Vec<(u64, u64)>,
 }
 
 impl Default for Ledger {
     fn default() -> Self {
         let seed = std::hash::RandomState::new().hash_one("disclosure");
-        Self { seed, shown: Mutex::default(), published: Mutex::default(), people: Mutex::default() }
+        Self { seed, shown: Mutex::default(), published: Mutex::default() }
     }
 }
 
@@ -79,42 +92,78 @@ impl Ledger {
         shown.and_then(|shown| shown.rows.get(table)).map_or(0, |rows| rows.len() as u64)
     }
 
-    /// The set of these people of a dataset.
-    pub(super) fn set(&self, dataset: &str, people: impl Iterator<Item = u64>) -> RoaringBitmap {
-        let mut known = locked(&self.people);
-        let known = known.entry(dataset.to_owned()).or_default();
-        people
-            .map(|person| {
-                let next = u32::try_from(known.len()).unwrap_or(u32::MAX);
-                *known.entry(person).or_insert(next)
-            })
-            .collect()
-    }
-
     /// What a caller has been told about a dataset, while `work` looks at it and adds to it.
     pub(super) fn published<T>(&self, caller: &Caller, dataset: &str, work: impl FnOnce(&mut Published) -> T) -> T {
-        work(locked(&self.published).entry((caller.clone(), dataset.to_owned())).or_default())
+        let published = Arc::clone(locked(&self.published).entry((caller.clone(), dataset.to_owned())).or_default());
+        work(&mut locked(&published))
     }
 }
 
 impl Published {
+    /// The set of a cell.
+    pub(super) fn set(&mut self, cell: &Cell) -> RoaringBitmap {
+        if self.people.len() > NUMBERS {
+            self.forget_half();
+        }
+        let people = &mut self.people;
+        let mut number = |(person, has): (&u64, &u64)| {
+            *self.numbers.entry((*person, *has)).or_insert_with(|| {
+                people.push((*person, *has));
+                u32::try_from(people.len() - 1).unwrap_or(u32::MAX)
+            })
+        };
+        cell.iter().map(&mut number).collect()
+    }
+
+    /// How many people differ between two sets, where they are fewer than `fewest`.
+    pub(super) fn few(&self, one: &RoaringBitmap, other: &RoaringBitmap, fewest: u64) -> Option<u64> {
+        // Who has something else is on both sides.
+        if one.len().abs_diff(other.len()) >= fewest || one.symmetric_difference_len(other) >= 2 * fewest {
+            return None;
+        }
+        let differing = one ^ other;
+        let who = differing.iter().filter_map(|number| self.people.get(usize::try_from(number).ok()?));
+        let people = who.map(|(person, _)| person).collect::<HashSet<_>>().len() as u64;
+        (people < fewest).then_some(people)
+    }
+
     /// Whether somebody who knows the cells of before learns from this one about fewer than `fewest` people.
     pub(super) fn differs_by_few(&self, people: &RoaringBitmap, fewest: u64) -> bool {
         let size = people.len();
         let near = (size.saturating_sub(fewest), 0)..=(size.saturating_add(fewest), u64::MAX);
-        let mut is_near = false;
+        let mut is_near = self.withheld.iter().any(|other| self.few(people, other, fewest).is_some());
         for (_, other) in self.by_size.range(near) {
-            match people.symmetric_difference_len(other) {
+            match self.few(people, other, fewest) {
                 // It was told before.
-                0 => return false,
-                few if few < fewest => is_near = true,
-                _ => {}
+                Some(0) => return false,
+                Some(_) => is_near = true,
+                None => {}
             }
         }
         is_near
     }
 
-    /// Remembers a cell.
+    /// Forgets the older half of the cells, and the numbers that only they have.
+    fn forget_half(&mut self) {
+        let kept = self.in_order.split_off(self.in_order.len() / 2);
+        let mut before = std::mem::take(self);
+        self.next = before.next;
+        let cell = |set: &RoaringBitmap| -> Cell {
+            set.iter().filter_map(|number| before.people.get(usize::try_from(number).ok()?).copied()).collect()
+        };
+        let cells: Vec<Cell> = kept.iter().filter_map(|key| before.by_size.remove(key)).map(|set| cell(&set)).collect();
+        let withheld: Vec<Cell> = before.withheld.iter().map(cell).collect();
+        for known in cells {
+            let set = self.set(&known);
+            self.add(set);
+        }
+        for known in withheld {
+            let set = self.set(&known);
+            self.withhold(set);
+        }
+    }
+
+    /// Remembers a cell that is shown.
     pub(super) fn add(&mut self, people: RoaringBitmap) {
         let size = people.len();
         if self.by_size.range((size, 0)..=(size, u64::MAX)).any(|(_, known)| *known == people) {
@@ -131,6 +180,17 @@ impl Published {
                 self.bytes -= gone.serialized_size();
             }
         }
+    }
+
+    /// Remembers a cell that would tell another one.
+    pub(super) fn withhold(&mut self, people: RoaringBitmap) {
+        if self.withheld.contains(&people) {
+            return;
+        }
+        if self.withheld.len() >= WITHHELD {
+            self.withheld.pop_front();
+        }
+        self.withheld.push_back(people);
     }
 }
 
@@ -154,19 +214,41 @@ mod tests {
         assert!(ledger.admits(&("ravi".to_owned(), None), "t", 5..6, 5));
     }
 
+    fn cell(people: std::ops::Range<u64>) -> Cell {
+        people.map(|person| (person, 1)).collect()
+    }
+
     #[test]
     fn a_cell_that_differs_by_few_from_an_earlier_one_is_found() {
-        let ledger = Ledger::default();
-        let set = |people: std::ops::Range<u64>| ledger.set("d", people);
-        ledger.published(&caller(), "d", |published| {
-            published.add(set(0..100));
-            assert!(!published.differs_by_few(&set(0..100), 5));
-            assert!(published.differs_by_few(&set(0..99), 5));
-            assert!(published.differs_by_few(&set(0..104), 5));
-            assert!(published.differs_by_few(&set(2..102), 5));
-            assert!(!published.differs_by_few(&set(0..95), 5));
-            assert!(!published.differs_by_few(&set(3..103), 5));
-        });
+        let mut published = Published::default();
+        let all = published.set(&cell(0..100));
+        published.add(all.clone());
+        let mut differs = |cell: &Cell| {
+            let set = published.set(cell);
+            published.differs_by_few(&set, 5)
+        };
+        assert!(!differs(&cell(0..100)));
+        assert!(differs(&cell(0..99)));
+        assert!(differs(&cell(0..104)));
+        assert!(differs(&cell(2..102)));
+        assert!(!differs(&cell(0..95)));
+        assert!(!differs(&cell(3..103)));
+        // The same people, of whom few have something else, or all.
+        let of = |other: std::ops::Range<u64>| {
+            cell(0..100).into_iter().chain(other.map(|person| (person, 2))).collect::<Cell>()
+        };
+        assert!(differs(&of(0..4)));
+        assert!(!differs(&of(0..5)));
+        assert!(!differs(&of(0..100)));
+    }
+
+    #[test]
+    fn a_cell_that_was_withheld_is_not_told_later() {
+        let mut published = Published::default();
+        let hidden = published.set(&cell(0..37));
+        published.withhold(hidden.clone());
+        assert!(published.differs_by_few(&hidden, 5));
+        assert!(!published.differs_by_few(&RoaringBitmap::from_iter(0..32), 5));
     }
 
     #[test]

@@ -3,26 +3,22 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use datafusion::common::{Column, JoinType, Result};
-use datafusion::logical_expr::expr::{BinaryExpr, WindowFunctionDefinition};
+use datafusion::common::{Column, Result};
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{
-    Aggregate, Distinct, Expr, Extension, Filter, Join, LogicalPlan, Operator, Projection, SubqueryAlias, Window,
+    Aggregate, Distinct, Expr, Extension, Filter, Limit, LogicalPlan, Projection, SubqueryAlias, Window,
 };
 
 use super::arguments::{Made, Part, parts};
 use super::fingerprint::fingerprint;
 use super::ledger::{Caller, Ledger};
-use super::{Protection, rows, unions};
+use super::{Protection, joins, rows, unions};
 use crate::policy::{Grants, PolicyBarrier};
 use crate::survey::Notices;
 use crate::{Code, Error, Principal};
 
 /// Names that only this module gives.
 const PREFIX: &str = "__disclosure_";
-
-/// Window functions that say where a row stands, and nothing of others.
-const RANKING: [&str; 6] = ["cume_dist", "dense_rank", "ntile", "percent_rank", "rank", "row_number"];
 
 /// Who asks, and what it has been shown.
 pub(crate) struct Asked<'a> {
@@ -46,6 +42,7 @@ pub(crate) fn protect(plan: LogicalPlan, asked: &Asked<'_>) -> Result<LogicalPla
     if !asked.grants.has_protections() {
         return Ok(plan);
     }
+    asked.notices.be_discreet();
     let columns = plan.schema().columns();
     let mut walk = Walk { asked, next: 0 };
     let seen = walk.plan(plan)?;
@@ -71,6 +68,8 @@ pub(super) struct Occurrence {
     pub(super) person: Column,
     /// The columns that are the table's own, with their names there.
     pub(super) names: HashMap<Column, String>,
+    /// Whether it may be missing, since an outer join adds it.
+    pub(super) is_optional: bool,
     /// Whether one of its rows may stand in several.
     pub(super) is_multiplied: bool,
     /// Columns of the query around this one, each of which names the person whose rows these are.
@@ -93,7 +92,7 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    fn open(plan: LogicalPlan) -> Self {
+    pub(super) fn open(plan: LogicalPlan) -> Self {
         Self { plan, rows: Vec::new(), made: HashMap::new() }
     }
 
@@ -175,7 +174,14 @@ impl Walk<'_> {
                 self.aggregate(seen, group_expr, aggr_expr)
             }
             LogicalPlan::Window(window) => self.window(window),
-            plan @ (LogicalPlan::Sort(_) | LogicalPlan::Limit(_) | LogicalPlan::Repartition(_)) => {
+            LogicalPlan::Limit(limit) => {
+                let columns = limit.input.schema().columns();
+                let seen = self.plan(Arc::unwrap_or_clone(limit.input))?;
+                // What is not shown takes no place among those that are.
+                let input = Arc::new(rows::count(seen, columns, self.asked)?);
+                Ok(Seen::open(LogicalPlan::Limit(Limit { input, ..limit })))
+            }
+            plan @ (LogicalPlan::Sort(_) | LogicalPlan::Repartition(_)) => {
                 let expressions = plan.expressions();
                 let mut inputs = plan.inputs().into_iter().cloned();
                 let Some(input) = inputs.next() else { return Ok(Seen::open(plan)) };
@@ -240,6 +246,7 @@ impl Walk<'_> {
             row: Column::new_unqualified(row_name),
             person: Column::new_unqualified(person_name),
             names,
+            is_optional: false,
             is_multiplied: false,
             asked_of: Vec::new(),
         };
@@ -269,7 +276,7 @@ impl Walk<'_> {
                 }
                 Expr::Literal(..) => {}
                 computed => {
-                    made.insert(own, self.made(&computed, &seen.made, &schema, &mut conditions));
+                    made.insert(own, self.made(&computed, &seen, &schema, &mut conditions));
                 }
             }
         }
@@ -293,11 +300,14 @@ impl Walk<'_> {
     pub(super) fn made(
         &mut self,
         expr: &Expr,
-        known: &HashMap<Column, Made>,
+        seen: &Seen,
         schema: &datafusion::common::DFSchema,
         conditions: &mut Vec<(String, Expr)>,
     ) -> Made {
-        let found = match parts(expr, known, schema) {
+        let is_own = |column: &Column| {
+            seen.made.contains_key(column) || seen.rows.iter().any(|row| row.names.contains_key(column))
+        };
+        let found = match parts(expr, &seen.made, schema, &is_own) {
             Ok(found) => found,
             Err(by) => return Made { parts: Vec::new(), by: Some(by) },
         };
@@ -310,7 +320,7 @@ impl Walk<'_> {
                     Column::new_unqualified(name)
                 }
             };
-            Part { of, is_two_sided: part.is_two_sided }
+            Part { of, is_condition: part.is_condition }
         });
         Made { parts: parts.collect(), by: None }
     }
@@ -318,7 +328,7 @@ impl Walk<'_> {
     fn filter(&mut self, filter: Filter) -> Result<Seen> {
         let mut seen = self.plan(Arc::unwrap_or_clone(filter.input))?;
         for predicate in split_conjunction(&filter.predicate) {
-            let Some((left, right)) = equality(predicate) else { continue };
+            let Some((left, right)) = joins::equality(predicate) else { continue };
             for side in [(left, right), (right, left)] {
                 if let (Expr::OuterReferenceColumn(_, outer), Expr::Column(own)) = side {
                     let named = seen.rows.iter_mut().filter(|row| row.is_key(own));
@@ -333,95 +343,16 @@ impl Walk<'_> {
         Ok(seen)
     }
 
-    fn join(&mut self, join: Join) -> Result<Seen> {
-        let keys = join.on.iter().map(|(left, right)| (left, right));
-        let conditions = join.filter.iter().flat_map(split_conjunction).filter_map(equality);
-        let on: Vec<(Column, Column)> = keys
-            .chain(conditions)
-            .filter_map(|(left, right)| Some((left.try_as_col()?.clone(), right.try_as_col()?.clone())))
-            .collect();
-        let expressions = LogicalPlan::Join(join.clone()).expressions();
-        let left = self.plan(Arc::unwrap_or_clone(Arc::clone(&join.left)))?;
-        let right = self.plan(Arc::unwrap_or_clone(Arc::clone(&join.right)))?;
-        let has_rows = !left.rows.is_empty() || !right.rows.is_empty();
-        let mut both = Seen::open(LogicalPlan::default());
-        let expressions = match has_rows {
-            true => expressions.into_iter().map(|expr| without_subqueries(expr)).collect::<Result<Vec<_>>>()?,
-            false => self.with_subqueries(expressions, &both)?,
-        };
-        both.plan = LogicalPlan::Join(join.clone()).with_new_exprs(expressions, vec![left.plan, right.plan])?;
-        let (kept, asked_of, is_multiplied) = match join.join_type {
-            JoinType::LeftSemi | JoinType::LeftAnti | JoinType::LeftMark => (left.rows, right.rows, false),
-            JoinType::RightSemi | JoinType::RightAnti | JoinType::RightMark => (right.rows, left.rows, false),
-            _ => (left.rows.into_iter().chain(right.rows).collect(), Vec::new(), true),
-        };
-        for asked_of in &asked_of {
-            let is_of = |(left, right): &(Column, Column)| {
-                let is_pair = |own: &Column, other: &Column| {
-                    asked_of.is_key(other) && kept.iter().any(|row| row.is_key(own) && are_of_the_same(row, asked_of))
-                };
-                is_pair(left, right) || is_pair(right, left)
-            };
-            if !on.iter().any(is_of) {
-                return Err(asks_about_few().into());
-            }
-        }
-        both.rows = kept;
-        if is_multiplied {
-            both.rows.iter_mut().for_each(|row| row.is_multiplied = true);
-        }
-        // Where people of two tables are joined, both name the same.
-        let is_outer = join.join_type == JoinType::Full;
-        for (left, right) in on.iter().filter(|_| !is_outer) {
-            let pairs = [(left, right), (right, left)];
-            for (own, other) in pairs {
-                if !both.rows.iter().any(|row| row.is_key(other)) {
-                    continue;
-                }
-                for row in both.rows.iter_mut().filter(|row| row.is_key(own)) {
-                    if let Some(name) = row.names.get(own).cloned() {
-                        row.names.insert(other.clone(), name);
-                    }
-                }
-            }
-        }
-        both.made = left.made.into_iter().chain(right.made).collect();
-        let output = both.plan.schema();
-        both.made.retain(|column, _| output.has_column(column));
-        Ok(both)
-    }
-
     fn window(&mut self, window: Window) -> Result<Seen> {
         let mut seen = self.plan(Arc::unwrap_or_clone(window.input))?;
         let exprs = self.with_subqueries(window.window_expr, &seen)?;
         if !seen.rows.is_empty() {
-            for expr in &exprs {
-                let name = match expr.clone().unalias() {
-                    Expr::WindowFunction(call) => match call.fun {
-                        WindowFunctionDefinition::WindowUDF(function) => function.name().to_owned(),
-                        WindowFunctionDefinition::AggregateUDF(function) => function.name().to_owned(),
-                    },
-                    other => other.to_string(),
-                };
-                if !RANKING.contains(&name.as_str()) {
-                    return Err(refused(format!("{name}() OVER (..) shows other rows of a protected table."))
-                        .hint("Aggregate with GROUP BY, and use windows over the result.")
-                        .into());
-                }
-                let own = column_of(expr);
-                seen.made.insert(own, Made { parts: Vec::new(), by: Some(format!("{name}() OVER (..)")) });
-            }
+            return Err(refused("A window function over rows of a protected table tells of other rows.")
+                .hint("Aggregate with GROUP BY, and use windows over the result.")
+                .into());
         }
         seen.plan = LogicalPlan::Window(Window::try_new(exprs, Arc::new(seen.plan))?);
         Ok(seen)
-    }
-}
-
-/// The sides of an equality.
-fn equality(predicate: &Expr) -> Option<(&Expr, &Expr)> {
-    match predicate {
-        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) => Some((left, right)),
-        _ => None,
     }
 }
 
@@ -435,7 +366,7 @@ pub(super) fn asks_about_few() -> Error {
         .hint("Ask it of people: join on the column that names them, or write IN (SELECT that column ..).")
 }
 
-fn without_subqueries(expr: Expr) -> Result<Expr> {
+pub(super) fn without_subqueries(expr: Expr) -> Result<Expr> {
     match crate::survey::trace::has_subquery(&expr) {
         true => Err(asks_about_few().into()),
         false => Ok(expr),

@@ -11,7 +11,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, Projection};
 
 use super::Protection;
 use super::node::{Disclosed, Judge, Sitting};
-use super::rewrite::{Asked, Seen};
+use super::rewrite::{Asked, Occurrence, Seen, are_of_the_same, refused};
 
 /// The tables whose rows leave, each with the column of their numbers.
 #[derive(Debug)]
@@ -24,6 +24,12 @@ pub(super) struct Rows {
 pub(super) fn count(seen: Seen, columns: Vec<Column>, asked: &Asked<'_>) -> Result<LogicalPlan> {
     if seen.rows.is_empty() {
         return Ok(seen.plan);
+    }
+    let is_tied = |row: &Occurrence| seen.rows.iter().any(|other| !other.is_optional && are_of_the_same(other, row));
+    if seen.rows.iter().any(|row| row.is_optional && !is_tied(row)) {
+        return Err(refused("Rows that are missing in a protected table tell of it, as an outer join shows them.")
+            .hint("Start the join from the protected table, or aggregate over people.")
+            .into());
     }
     let tables = seen.rows.iter().enumerate();
     let tables = tables.map(|(at, row)| (columns.len() + at, Arc::clone(&row.protection))).collect();

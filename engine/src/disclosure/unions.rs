@@ -42,6 +42,7 @@ pub(super) fn union(inputs: Vec<Seen>, schema: &DFSchemaRef, walk: &mut Walk<'_>
                     let merged = &mut rows[slot];
                     merged.names.retain(|column, name| names.get(column) == Some(name));
                     merged.is_multiplied = true;
+                    merged.is_optional |= row.is_optional;
                     slot
                 }
                 None => {
@@ -54,6 +55,7 @@ pub(super) fn union(inputs: Vec<Seen>, schema: &DFSchemaRef, walk: &mut Walk<'_>
                         person: Column::new_unqualified(person),
                         // A branch that has no such rows has others in these columns.
                         names: if at == 0 { names } else { HashMap::new() },
+                        is_optional: row.is_optional,
                         is_multiplied: row.is_multiplied,
                         asked_of: Vec::new(),
                     });
@@ -80,8 +82,20 @@ pub(super) fn union(inputs: Vec<Seen>, schema: &DFSchemaRef, walk: &mut Walk<'_>
                 let mut unseen = Unseen::new(&name, DataType::Boolean, inputs.len());
                 unseen.from[at] = Some(part.of.clone());
                 columns.push(unseen);
-                whole.parts.push(Part { of: Column::new_unqualified(name), is_two_sided: part.is_two_sided });
+                whole.parts.push(Part { of: Column::new_unqualified(name), is_condition: part.is_condition });
             }
+        }
+    }
+    // What is of protected tables in all branches still is.
+    let is_own = |(input, shown): (&Seen, &Vec<Column>), place: usize| {
+        let column = shown.get(place);
+        column.is_some_and(|column| {
+            input.made.contains_key(column) || input.rows.iter().any(|row| row.names.contains_key(column))
+        })
+    };
+    for (place, column) in own.iter().enumerate() {
+        if inputs.iter().zip(&shown).all(|branch| is_own(branch, place)) {
+            made.entry(column.clone()).or_default();
         }
     }
     let plans = inputs.into_iter().enumerate().map(|(at, input)| {

@@ -67,9 +67,9 @@ impl Binding {
     pub(crate) fn protection(&self) -> Option<Protection> {
         let mut protection = self.protection.clone()?;
         let keeps_apart = |column: &String| {
-            let masks = self.rules.iter().filter_map(|rule| rule.masks.get(column));
+            let mut masks = self.rules.iter().rev().filter_map(|rule| rule.masks.get(column));
             let is_seen = self.columns.as_ref().is_none_or(|columns| columns.contains(column));
-            is_seen && masks.last().is_none_or(|mask| matches!(mask, Mask::Kind(MaskKind::Hash(true))))
+            is_seen && masks.next().is_none_or(|mask| matches!(mask, Mask::Kind(MaskKind::Hash(true))))
         };
         protection.key = protection.key.filter(keeps_apart);
         Some(protection)

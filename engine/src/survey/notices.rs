@@ -28,6 +28,8 @@ pub(crate) struct Notices {
     weighed: Mutex<BTreeMap<(String, bool), BTreeSet<String>>>,
     /// The column of a period that nothing chooses.
     pooled: OnceLock<String>,
+    /// Whether how often something happened would tell of few people.
+    is_discreet: AtomicBool,
     /// What other steps have to say.
     said: Mutex<BTreeSet<String>>,
 }
@@ -120,6 +122,11 @@ impl Notices {
         self.is_restricted.store(true, Ordering::Relaxed);
     }
 
+    /// From now on nothing is said of how many rows or estimates there are.
+    pub(crate) fn be_discreet(&self) {
+        self.is_discreet.store(true, Ordering::Relaxed);
+    }
+
     /// Says a sentence, once.
     pub(crate) fn say(&self, sentence: String) {
         self.said.lock().unwrap_or_else(PoisonError::into_inner).insert(sentence);
@@ -203,7 +210,8 @@ impl Notices {
                 "estimates have no standard error: each of their strata has a single PSU.",
             ),
         ];
-        let said = said.into_iter().filter(|(count, ..)| *count > 0);
+        let is_discreet = self.is_discreet.load(Ordering::Relaxed);
+        let said = said.into_iter().filter(|(count, ..)| *count > 0 && !is_discreet);
         let counted = said.map(|(count, one, many)| format!("{count} {}", if count == 1 { one } else { many }));
         let replicates =
             "The declared replicate weights were not used for calls that name another weight, psu, strata or fpc.";
@@ -216,7 +224,7 @@ impl Notices {
         });
         counted
             .chain(replicates)
-            .chain(self.doubtful())
+            .chain(self.doubtful().filter(|_| !is_discreet))
             .chain(pooled)
             .chain(restricted)
             .chain(self.weighings())
