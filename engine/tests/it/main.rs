@@ -19,6 +19,7 @@ mod rights;
 mod share;
 mod statements;
 mod survey;
+mod walls;
 mod weights;
 
 use std::sync::Arc;

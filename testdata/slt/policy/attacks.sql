@@ -204,8 +204,8 @@ CREATE EXTERNAL TABLE t STORED AS CSV LOCATION 'data/other.csv'
 CREATE VIEW v AS SELECT * FROM hidden.canary_table
 CREATE TABLE t AS SELECT * FROM vault.staff
 CREATE FUNCTION f() RETURNS INT RETURN 1
-COPY vault.staff TO '/tmp/x.csv'
-COPY (SELECT * FROM vault.staff) TO '/tmp/x.parquet'
+COPY vault.staff TO 'x.csv'
+COPY (SELECT * FROM vault.staff) TO 'x.parquet'
 INSERT INTO vault.staff SELECT * FROM vault.staff
 UPDATE vault.staff SET region = 'north'
 DELETE FROM vault.staff
