@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use tokio::sync::Semaphore;
-
 use crate::disclosure::Ledger;
 use crate::journal::log::Log;
 use crate::journal::{Journal, Observer, Redact};
+use crate::meter::Meter;
 use crate::policy::{Enforced, Policies, PrincipalEntry};
 use crate::session::Sessions;
+use crate::turns::Turns;
 use crate::{Catalog, Error, Limits, MemoryCatalog, Principal, Quality, QueryId};
 
 /// The engine: [`Engine::query`] is the only way to rows.
@@ -34,7 +34,8 @@ pub(crate) struct Inner {
     pub(crate) default_dataset: Option<String>,
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) journal: Journal,
-    pub(crate) permits: Arc<Semaphore>,
+    pub(crate) turns: Turns,
+    pub(crate) meter: Arc<Meter>,
     /// What callers have been shown of protected tables.
     pub(crate) ledger: Arc<Ledger>,
 }
@@ -173,7 +174,8 @@ impl EngineBuilder {
     pub fn build(self) -> Result<Engine, Error> {
         const RECORDS_KEPT: usize = 10_000;
         let sessions = Sessions::new(&self.limits, self.quality, self.spill_dir.as_deref(), &*self.catalog)?;
-        let journal = Journal::new(RECORDS_KEPT, self.observer, self.log);
+        let meter = Arc::new(Meter::new(self.limits.per_principal));
+        let journal = Journal::new(RECORDS_KEPT, self.observer, self.log, Arc::clone(&meter));
         if self.is_recalled
             && let Err(error) = journal.recall()
         {
@@ -183,7 +185,11 @@ impl EngineBuilder {
             catalog: Arc::new(MemoryCatalog::default()),
             policies: Arc::default(),
             mask_key: self.mask_key,
-            permits: Arc::new(Semaphore::new(self.limits.concurrent_queries)),
+            turns: Turns::new(
+                self.limits.concurrent_queries,
+                self.limits.per_principal.concurrent_queries.unwrap_or(usize::MAX),
+            ),
+            meter,
             ledger: Arc::default(),
             limits: self.limits,
             quality: self.quality,

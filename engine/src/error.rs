@@ -3,6 +3,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::io;
+use std::time::Duration;
 
 use arrow::error::ArrowError;
 use datafusion::common::{DataFusionError, SchemaError};
@@ -19,18 +20,25 @@ pub struct Error {
     message: String,
     hint: Option<String>,
     query_id: Option<QueryId>,
+    retry_after: Option<Duration>,
     cause: Option<Box<dyn StdError + Send + Sync>>,
 }
 
 impl Error {
     /// An error whose `message` is safe to show: no path, no credential, no name that the caller may not see.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), hint: None, query_id: None, cause: None }
+        Self { code, message: message.into(), hint: None, query_id: None, retry_after: None, cause: None }
     }
 
     /// What the caller can do about it.
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// When to ask again.
+    pub fn retry_after(mut self, time: Duration) -> Self {
+        self.retry_after = Some(time);
         self
     }
 
@@ -63,6 +71,11 @@ impl Error {
     /// What the caller can do about it.
     pub fn hint_text(&self) -> Option<&str> {
         self.hint.as_deref()
+    }
+
+    /// How long to wait before asking again, where that is known.
+    pub fn retry_time(&self) -> Option<Duration> {
+        self.retry_after
     }
 
     /// The query that failed, where one had begun.

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
+use crate::meter::Meter;
 use crate::{Code, Door, Error, JoinFacts, Principal, Query, QueryId, Transfer, Transfers};
 use log::{Asked, Ended, Event, Log};
 
@@ -175,6 +176,7 @@ struct Shared {
     observer: Option<Observer>,
     log: Option<Log>,
     redact: Redact,
+    meter: Arc<Meter>,
 }
 
 #[derive(Default)]
@@ -207,9 +209,9 @@ impl std::fmt::Debug for Journal {
 
 impl Journal {
     /// A journal that keeps the latest `keep` ended records.
-    pub(crate) fn new(keep: usize, observer: Option<Observer>, log: Option<(Log, Redact)>) -> Self {
+    pub(crate) fn new(keep: usize, observer: Option<Observer>, log: Option<(Log, Redact)>, meter: Arc<Meter>) -> Self {
         let (log, redact) = log.map_or((None, Redact::default()), |(log, redact)| (Some(log), redact));
-        Self { shared: Arc::new(Shared { state: Mutex::default(), keep, observer, log, redact }) }
+        Self { shared: Arc::new(Shared { state: Mutex::default(), keep, observer, log, redact, meter }) }
     }
 
     /// Brings back what the log has of earlier processes, as far as there is room.
@@ -433,6 +435,7 @@ impl Entry {
         }
         state.ended.push_back(record.clone());
         drop(state);
+        self.shared.meter.used(&record.principal, record.rows, record.source_bytes());
         self.log(&record);
         trace(&record);
         if let Some(observer) = &self.shared.observer {

@@ -21,6 +21,21 @@ pub struct Limits {
     pub spill: u64,
     /// Queries that run at once; more wait their turn, and those that would wait too long are `overloaded`.
     pub concurrent_queries: usize,
+    /// Bounds on what one principal may use.
+    pub per_principal: PerPrincipal,
+}
+
+/// Bounds on one principal; None = no bound of its own.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PerPrincipal {
+    /// Queries that run at once; more wait their turn.
+    pub concurrent_queries: Option<usize>,
+    /// Queries that it may ask in a minute: `rate_limited`.
+    pub queries_per_minute: Option<u32>,
+    /// Rows that it may be answered with in a day: `rate_limited`.
+    pub rows_per_day: Option<u64>,
+    /// Bytes that its queries may fetch from databases in a day: `rate_limited`.
+    pub source_bytes_per_day: Option<u64>,
 }
 
 const GIB: u64 = 1 << 30;
@@ -37,6 +52,7 @@ impl Default for Limits {
             query_memory: memory / 2,
             spill: 32 * GIB,
             concurrent_queries: 64,
+            per_principal: PerPrincipal::default(),
         }
     }
 }

@@ -104,10 +104,11 @@ impl Engine {
         entry: &mut Entry,
         deadline: Instant,
     ) -> Result<optimize::Optimized, Error> {
+        self.inner.meter.admit(principal)?;
         let planned = plan::Planned::bind(self, principal, query).await?;
         let governed = planned.govern(self, principal, query)?;
         entry.planned(governed.kind(), governed.datasets(), governed.grants.policies())?;
-        governed.optimize(self, entry, deadline).await
+        governed.optimize(self, principal, entry, deadline).await
     }
 }
 

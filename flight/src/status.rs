@@ -24,6 +24,9 @@ pub(crate) fn status(error: Error) -> Status {
     if let Some(hint) = error.hint_text() {
         metadata.insert("weft-hint", ascii(hint));
     }
+    if let Some(time) = error.retry_time() {
+        metadata.insert("retry-after", ascii(&time.as_secs_f64().ceil().to_string()));
+    }
     if let Some(id) = &query_id {
         metadata.insert("weft-query-id", ascii(id));
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use engine::journal::Redact;
-use engine::{Limits, Quality};
+use engine::{Limits, PerPrincipal, Quality};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
@@ -197,6 +197,36 @@ pub(crate) struct LimitsSection {
     /// Queries that run at once; more wait their turn. Default: 64.
     #[schemars(range(min = 1))]
     concurrent_queries: Option<u32>,
+    /// Bounds on what one principal may use, so that none keeps the others from theirs. Where queries wait, each principal's next one
+    /// has its turn.
+    per_principal: PerPrincipalSection,
+}
+
+/// Bounds on one principal. Beyond them the answer is `rate_limited`, with the time to ask again.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct PerPrincipalSection {
+    /// Queries that run at once; more wait their turn. Default: as many as of all together.
+    #[schemars(range(min = 1))]
+    concurrent_queries: Option<u32>,
+    /// Queries in a minute. Default: no bound.
+    #[schemars(range(min = 1))]
+    queries_per_minute: Option<u32>,
+    /// Rows of answers in a day, by UTC. Default: no bound.
+    rows_per_day: Option<u64>,
+    /// Bytes fetched from databases in a day, such as `10GiB`. Default: no bound.
+    source_bytes_per_day: Option<Size>,
+}
+
+impl From<PerPrincipalSection> for PerPrincipal {
+    fn from(section: PerPrincipalSection) -> Self {
+        PerPrincipal {
+            concurrent_queries: section.concurrent_queries.and_then(|count| usize::try_from(count).ok()),
+            queries_per_minute: section.queries_per_minute,
+            rows_per_day: section.rows_per_day,
+            source_bytes_per_day: section.source_bytes_per_day.map(|size| size.0),
+        }
+    }
 }
 
 impl From<LimitsSection> for Limits {
@@ -215,6 +245,7 @@ impl From<LimitsSection> for Limits {
                 .concurrent_queries
                 .and_then(|count| usize::try_from(count).ok())
                 .unwrap_or(defaults.concurrent_queries),
+            per_principal: section.per_principal.into(),
         }
     }
 }

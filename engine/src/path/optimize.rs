@@ -8,7 +8,6 @@ use datafusion::execution::TaskContext;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::ExecutionPlan;
 use tokio::runtime::{Handle, RuntimeFlavor};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::block_in_place;
 use tokio::time::{Instant, timeout_at};
 
@@ -20,7 +19,8 @@ use crate::journal::{Entry, Kind};
 use crate::policy::verify_physical;
 use crate::share::share_equal_parts;
 use crate::survey::Notices;
-use crate::{Code, Engine, Error, Transfers};
+use crate::turns::{Turn, busy};
+use crate::{Engine, Error, Principal, Transfers};
 
 /// A plan that runs, with its turn to do so.
 pub(super) struct Optimized {
@@ -28,7 +28,7 @@ pub(super) struct Optimized {
     pub(super) task: Arc<TaskContext>,
     pub(super) schema: SchemaRef,
     pub(super) datasets: Vec<String>,
-    pub(super) permit: Option<OwnedSemaphorePermit>,
+    pub(super) permit: Option<Turn>,
     pub(super) notices: Arc<Notices>,
     pub(super) failures: Option<Failures>,
     /// For the case that memory does not suffice.
@@ -41,11 +41,17 @@ impl Governed {
     /// # Errors
     /// `permission_denied` where a rule lost a policy; `overloaded` where the turn does not come; `budget_exceeded` where the
     /// plan is sure to fetch too much.
-    pub(super) async fn optimize(self, engine: &Engine, entry: &Entry, deadline: Instant) -> Result<Optimized, Error> {
+    pub(super) async fn optimize(
+        self,
+        engine: &Engine,
+        principal: &Principal,
+        entry: &Entry,
+        deadline: Instant,
+    ) -> Result<Optimized, Error> {
         let permit = match self.kind() {
             // Metadata answers also when all turns are taken: that is when people look at system.queries.
             Kind::Metadata => None,
-            _ => Some(turn(engine, deadline).await?),
+            _ => Some(turn(engine, principal, deadline).await?),
         };
         let logical = unhurried(|| match &self.plan {
             // EXPLAIN keeps the plans that it shows while they are made.
@@ -82,15 +88,8 @@ fn unhurried<T>(work: impl FnOnce() -> T) -> T {
     }
 }
 
-async fn turn(engine: &Engine, deadline: Instant) -> Result<OwnedSemaphorePermit, Error> {
+async fn turn(engine: &Engine, principal: &Principal, deadline: Instant) -> Result<Turn, Error> {
     const PATIENCE: Duration = Duration::from_secs(30);
     let patience = deadline.min(Instant::now() + PATIENCE);
-    let busy = || {
-        Error::new(Code::Overloaded, "The engine is busy with other queries.")
-            .hint("Ask again in a moment, or raise limits.concurrent_queries.")
-    };
-    match timeout_at(patience, Arc::clone(&engine.inner.permits).acquire_owned()).await {
-        Ok(Ok(permit)) => Ok(permit),
-        Ok(Err(_)) | Err(_) => Err(busy()),
-    }
+    timeout_at(patience, engine.inner.turns.take(principal)).await.unwrap_or_else(|_elapsed| Err(busy()))
 }

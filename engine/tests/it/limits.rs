@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
-use engine::{Code, Door, Engine, Explain, Limits, MemoryCatalog, Principal, Query};
+use engine::{Code, Door, Engine, Explain, Limits, MemoryCatalog, PerPrincipal, Principal, Query};
 use futures::StreamExt;
 
 use super::{catalog, collect, engine, error, rows};
@@ -239,4 +239,31 @@ async fn thirty_queries_at_once_wait_their_turn() {
     for (n, answer) in futures::future::join_all(answers).await.into_iter().enumerate() {
         assert_eq!(answer, [(n + 4).to_string()]);
     }
+}
+
+#[tokio::test]
+async fn a_principal_that_asks_too_often_is_told_when_to_come_again() {
+    let per_principal = PerPrincipal { queries_per_minute: Some(2), ..PerPrincipal::default() };
+    let engine = Engine::builder(catalog()).limits(Limits { per_principal, ..Limits::default() }).build().unwrap();
+    let (greedy, other) = (Principal::new("greedy", []), Principal::new("other", []));
+    let sql = "SELECT count(*) FROM panel.people";
+    rows(&engine, &greedy, sql).await;
+    rows(&engine, &greedy, sql).await;
+    let refused = error(&engine, &greedy, Query::new(sql)).await;
+    assert_eq!(refused.code(), Code::RateLimited);
+    assert!(refused.retry_time().is_some_and(|time| time <= std::time::Duration::from_secs(30)));
+    assert_eq!(rows(&engine, &other, sql).await, ["4"]);
+    // It is in the journal like any other.
+    let sql = "SELECT count(*) FROM system.queries WHERE code = 'rate_limited'";
+    assert_eq!(rows(&engine, &Principal::local(), sql).await, ["1"]);
+}
+
+#[tokio::test]
+async fn the_rows_of_a_day_are_used_up() {
+    let per_principal = PerPrincipal { rows_per_day: Some(4), ..PerPrincipal::default() };
+    let engine = Engine::builder(catalog()).limits(Limits { per_principal, ..Limits::default() }).build().unwrap();
+    let (greedy, other) = (Principal::new("greedy", []), Principal::new("other", []));
+    rows(&engine, &greedy, "SELECT id FROM panel.people").await;
+    assert_eq!(error(&engine, &greedy, Query::new("SELECT 1")).await.code(), Code::RateLimited);
+    assert_eq!(rows(&engine, &other, "SELECT count(*) FROM panel.people").await, ["4"]);
 }

@@ -68,7 +68,8 @@ impl Throttle {
         match left {
             Some(left) if left > Duration::ZERO => {
                 Err(Error::new(Code::RateLimited, "Too many wrong passwords were tried.")
-                    .hint(format!("Try again in {} s.", left.as_secs() + 1)))
+                    .hint(format!("Try again in {} s.", left.as_secs() + 1))
+                    .retry_after(left))
             }
             _ => Ok(()),
         }

@@ -35,6 +35,9 @@ pub struct Problem {
     /// The query that failed; the server's log has the cause under this id.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub query_id: Option<String>,
+    /// Seconds after which to ask again; the header `Retry-After` says so too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_after: Option<u64>,
 }
 
 impl Problem {
@@ -57,6 +60,7 @@ impl From<Error> for Problem {
             code: code.to_string(),
             hint: error.hint_text().map(str::to_owned),
             query_id: error.query_id().map(|id| id.to_string()),
+            retry_after: error.retry_time().map(|time| time.as_secs_f64().ceil() as u64),
         }
     }
 }
@@ -64,6 +68,7 @@ impl From<Error> for Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let retry_after = self.retry_after;
         let body = serde_json::to_vec(&self).unwrap_or_default();
         let mut response = (status, [(header::CONTENT_TYPE, MEDIA_TYPE)], body).into_response();
         let headers = response.headers_mut();
@@ -71,7 +76,7 @@ impl IntoResponse for Problem {
             headers.insert(QUERY_ID, id);
         }
         if status == StatusCode::SERVICE_UNAVAILABLE || status == StatusCode::TOO_MANY_REQUESTS {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(retry_after.unwrap_or(1)));
         }
         response
     }

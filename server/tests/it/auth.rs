@@ -201,6 +201,19 @@ async fn many_guesses_at_once_are_slowed_as_well() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_is_slowed_is_told_for_how_long() {
+    let house = House::open().await;
+    for guess in 0..8 {
+        let _ = house.names(|request| request.basic_auth("meera", Some(guess))).await;
+    }
+    let response = house.sql("SELECT 1").basic_auth("meera", Some("9")).send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
+    let header: u64 = response.headers()["retry-after"].to_str().unwrap().parse().unwrap();
+    let problem: Value = response.json().await.unwrap();
+    assert!(header >= 1 && problem["retry_after"] == json!(header), "{problem}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_session_ends_when_it_is_closed() {
     let house = House::open().await;
     let mut client = house.flight().await;
