@@ -328,12 +328,14 @@ impl Cells {
         }
         let is_any = !counts.is_empty() || shown.dropped.contains(&true);
         for protection in self.protections.iter().filter(|_| is_any) {
-            let Protection { min_base, min_people, .. } = protection.as_ref();
+            let rows = match protection.min_base {
+                0 | 1 => String::new(),
+                base => format!(" and {base} rows"),
+            };
             sitting.notices.say(format!(
-                "Figures of {} are of at least {} people and {} rows ({}).",
+                "Figures of {} are of at least {} people{rows} ({}).",
                 protection.full_name(),
-                (*min_people).max(1),
-                (*min_base).max(1),
+                protection.fewest(),
                 protection.names.join(", ")
             ));
         }
