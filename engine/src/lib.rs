@@ -75,4 +75,5 @@ pub use query::{Deadline, Door, Explain, Query, QueryId};
 pub use refresh::{Drift, Retyped, TableDrift, Typed, Unreadable};
 pub use replicates::{ReplicateMethod, Replicates};
 pub use stream::{QueryStream, Summary};
+pub use survey::{RowSums, SumsOfRows};
 pub use transfer::{Expected, Transfer, Transfers};

@@ -20,6 +20,7 @@ mod positions;
 mod replicated;
 mod report;
 mod rewrite;
+mod row_sums;
 mod rows;
 mod scalars;
 mod single;
@@ -42,6 +43,7 @@ pub(crate) use function::values_by_declared_weight;
 pub(crate) use named::complete;
 pub(crate) use notices::Notices;
 pub(crate) use rewrite::rewrite;
+pub use row_sums::{RowSums, SumsOfRows};
 
 /// Every function, for a session to register.
 pub(crate) fn all() -> Vec<Arc<AggregateUDF>> {

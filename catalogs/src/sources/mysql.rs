@@ -132,6 +132,10 @@ impl Remote for Server {
         dialect::aggregate(call, column, data_type)
     }
 
+    fn as_double(number: &str) -> Option<String> {
+        Some(format!("({number} + 0e0)"))
+    }
+
     fn derived(field: &FieldRef, _origin: Option<&Column>) -> Option<Column> {
         Column::derived(field)
     }

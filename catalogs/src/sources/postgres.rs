@@ -136,6 +136,14 @@ impl Remote for Server {
         dialect::aggregate(call, column, data_type)
     }
 
+    fn as_double(number: &str) -> Option<String> {
+        Some(format!("{number}::float8"))
+    }
+
+    fn undefined(double: &str) -> Option<String> {
+        Some(format!("({double} = 'NaN'::float8)"))
+    }
+
     fn derived(field: &FieldRef, origin: Option<&Column>) -> Option<Column> {
         Column::derived(field, origin)
     }

@@ -14,6 +14,7 @@ mod predicate;
 mod question;
 mod scan;
 mod subplan;
+mod sums;
 mod table;
 pub(crate) mod thread;
 mod top;
@@ -107,6 +108,16 @@ pub(crate) trait Remote: Debug + Send + Sync + 'static {
 
     /// A call of an aggregate function on a column, as a value of exactly `data_type`.
     fn aggregate(_call: &Call, _column: Option<&Self::Column>, _data_type: &DataType) -> Option<String> {
+        None
+    }
+
+    /// A number as the database's double, which is the one that Arrow would make of it.
+    fn as_double(_number: &str) -> Option<String> {
+        None
+    }
+
+    /// What holds of a double that is no number. None where no double is.
+    fn undefined(_double: &str) -> Option<String> {
         None
     }
 

@@ -5,7 +5,7 @@ use arrow::array::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use catalogs::{Home, Registry};
 use engine::{Engine, Error, Limits, Principal, Query};
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt};
 use tokio::runtime::Runtime;
 
 use crate::folder::Folder;
@@ -42,6 +42,15 @@ impl Asked {
             let stream = self.engine.query(&Principal::local(), Query::new(sql)).await?;
             let batches: Vec<RecordBatch> = stream.try_collect().await?;
             Ok(lines(&batches))
+        })
+    }
+
+    /// The answer, and what a reader of it is told.
+    pub(crate) fn answer(&self, sql: &str) -> (Vec<String>, Vec<String>) {
+        self.runtime.block_on(async {
+            let mut stream = self.engine.query(&Principal::local(), Query::new(sql)).await.unwrap();
+            let batches: Vec<RecordBatch> = stream.by_ref().try_collect().await.unwrap();
+            (lines(&batches), stream.summary().notices)
         })
     }
 

@@ -17,3 +17,4 @@ mod registry;
 mod reload;
 mod sqlite;
 mod stores;
+mod survey;

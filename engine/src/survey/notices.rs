@@ -73,6 +73,13 @@ impl LeftOut {
         self.valueless.fetch_add(weighted.saturating_sub(counted) as u64, Ordering::Relaxed);
         self.weightless.fetch_add(all.saturating_sub(weighted) as u64, Ordering::Relaxed);
     }
+
+    /// Counts rows that a source left out: those without value, without weight, and outside the design.
+    pub(super) fn add(&self, [valueless, weightless, outside]: [f64; 3]) {
+        self.valueless.fetch_add(valueless as u64, Ordering::Relaxed);
+        self.weightless.fetch_add(weightless as u64, Ordering::Relaxed);
+        self.outside.fetch_add(outside as u64, Ordering::Relaxed);
+    }
 }
 
 impl Notices {

@@ -70,6 +70,26 @@ impl<const K: usize, const F: usize> Part<K, F> {
         part
     }
 
+    /// The part of rows whose sums are known: of the weights, of each variable its origin and the weighted distances from there,
+    /// and of their products.
+    pub(super) fn of_sums(
+        rows: f64,
+        weights: f64,
+        variables: [(f64, f64); K],
+        products: impl Iterator<Item = f64>,
+    ) -> Self {
+        let mut part = Self::default();
+        part.fields[ROWS] = rows;
+        part.fields[WEIGHTS] = weights;
+        for (variable, (origin, distances)) in variables.into_iter().enumerate() {
+            part.fields[ORIGINS + variable] = origin;
+            part.fields[Self::SUMS + variable] = distances;
+        }
+        let pairs = &mut part.fields[Self::PRODUCTS..Self::PRODUCTS + Self::PAIRS];
+        pairs.iter_mut().zip(products).for_each(|(field, product)| *field = product);
+        part
+    }
+
     pub(super) fn into_fields(self) -> [f64; F] {
         self.fields
     }

@@ -49,6 +49,12 @@ pub(crate) fn call(level: impl Level, arguments: Vec<Expr>, filter: Option<Expr>
     Expr::AggregateFunction(AggregateFunction::new_udf(function, arguments, false, filter.map(Box::new), vec![], None))
 }
 
+impl<L> Step<L> {
+    pub(super) fn level(&self) -> &L {
+        &self.level
+    }
+}
+
 impl<L: Level> PartialEq for Step<L> {
     fn eq(&self, other: &Self) -> bool {
         self.level == other.level

@@ -10,19 +10,41 @@ use datafusion::common::Result;
 use datafusion::common::tree_node::{Transformed, TransformedResult};
 use datafusion::datasource::provider_as_source;
 use datafusion::logical_expr::expr::{AggregateFunction, Alias};
-use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, LogicalPlanBuilder};
+use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, LogicalPlanBuilder, ident};
 
 use super::kept::Notes;
 use super::question::Question;
 use super::subplan::Subplan;
-use super::{Remote, RemoteColumn};
+use super::sums::{Rows, Sums};
+use super::{Relation, Remote, RemoteColumn};
 
 /// What an aggregate asks of one table, by the names of the table's columns.
 #[derive(Debug)]
 pub(super) struct Grouping {
     /// Columns to group by, with the fields that they become.
     pub(super) keys: Vec<(String, FieldRef)>,
-    calls: Vec<(Call, FieldRef)>,
+    calls: Vec<Wanted>,
+}
+
+/// What is asked of the rows of a group.
+#[derive(Debug)]
+enum Wanted {
+    Call(Call, FieldRef),
+    Sums(Box<Sums>),
+}
+
+impl Grouping {
+    /// Whether there are so many groups, as far as the database knows of its columns, that their sums are more to fetch than the rows
+    /// would be.
+    pub(super) fn is_larger_than<C: RemoteColumn>(&self, table: &Relation<C>) -> bool {
+        const ROWS_PER_GROUP: u64 = 4;
+        let has_sums = self.calls.iter().any(|wanted| matches!(wanted, Wanted::Sums(_)));
+        let is_key = |column: &C| self.keys.iter().any(|(name, _)| name == column.field().name());
+        let columns = table.columns.iter().zip(table.values.iter());
+        let groups = columns.filter(|(column, _)| is_key(column)).filter_map(|(_, values)| values.distinct).max();
+        let rows = table.row_estimate.filter(|_| has_sums);
+        rows.zip(groups).is_some_and(|(rows, groups)| groups.saturating_mul(ROWS_PER_GROUP) > rows)
+    }
 }
 
 /// One call of an aggregate function.
@@ -63,7 +85,8 @@ fn kept(plan: &LogicalPlan) -> Option<Vec<String>> {
     let calls = aggregate.aggr_expr.iter().filter(|call| one(&[], &[(*call).clone()]).is_none());
     let keys = keys.map(|key| format!("groups, since those of {key} may differ there"));
     let calls = calls.map(|call| format!("groups, since {call} may differ there"));
-    Some(keys.chain(calls).collect())
+    let notes: Vec<String> = keys.chain(calls).collect();
+    Some(if notes.is_empty() { vec!["groups, which are not much fewer than the rows".to_owned()] } else { notes })
 }
 
 fn pushed(aggregate: &Aggregate) -> Result<Option<LogicalPlan>> {
@@ -71,12 +94,17 @@ fn pushed(aggregate: &Aggregate) -> Result<Option<LogicalPlan>> {
     let Some(grouping) = grouping(aggregate, &input) else { return Ok(None) };
     let Some(groups) = input.table.grouped(&grouping) else { return Ok(None) };
     let scan = LogicalPlanBuilder::scan(input.name.clone(), provider_as_source(Arc::new(groups)), None)?;
+    let keys = grouping.keys.iter().map(|(_, field)| Some(ident(field.name())));
+    let calls = grouping.calls.iter().zip(&aggregate.aggr_expr).map(|(wanted, call)| match wanted {
+        Wanted::Call(_, field) => Some(ident(field.name())),
+        Wanted::Sums(sums) => sums.composed(function(call)?),
+    });
+    let Some(columns) = keys.chain(calls).collect::<Option<Vec<_>>>() else { return Ok(None) };
     // The plan above knows the columns by the names that the aggregate gave them.
-    let columns = scan.schema().columns();
     let named = columns
         .into_iter()
         .zip(aggregate.schema.iter())
-        .map(|(column, (qualifier, field))| Expr::Column(column).alias_qualified(qualifier.cloned(), field.name()));
+        .map(|(column, (qualifier, field))| column.alias_qualified(qualifier.cloned(), field.name()));
     Ok(Some(scan.project(named)?.build()?))
 }
 
@@ -89,25 +117,29 @@ fn grouping(aggregate: &Aggregate, input: &Subplan<'_>) -> Option<Grouping> {
         .map(|(at, field)| Arc::new(Field::new(format!("c{at}"), field.data_type().clone(), field.is_nullable())));
     let mut keys = Vec::with_capacity(aggregate.group_expr.len());
     for key in &aggregate.group_expr {
-        let Expr::Column(column) = key else { return None };
-        keys.push((input.origin(column)?.to_owned(), fields.next()?));
+        let Expr::Column(origin) = input.written(key)? else { return None };
+        keys.push((origin.name, fields.next()?));
     }
     let mut calls = Vec::with_capacity(aggregate.aggr_expr.len());
     for call in &aggregate.aggr_expr {
-        calls.push((self::call(call, input)?, fields.next()?));
+        let (function, field) = (function(call)?, fields.next()?);
+        calls.push(match Sums::of(function, input, field.name()) {
+            Some(sums) => Wanted::Sums(Box::new(sums)),
+            None => Wanted::Call(self::call(function, input)?, field),
+        });
     }
     Some(Grouping { keys, calls })
 }
 
-fn call(expression: &Expr, input: &Subplan<'_>) -> Option<Call> {
-    let AggregateFunction { func, params } = match expression {
-        Expr::AggregateFunction(function) => function,
-        Expr::Alias(Alias { expr, .. }) => match &**expr {
-            Expr::AggregateFunction(function) => function,
-            _ => return None,
-        },
-        _ => return None,
-    };
+fn function(expression: &Expr) -> Option<&AggregateFunction> {
+    match expression {
+        Expr::AggregateFunction(function) => Some(function),
+        Expr::Alias(Alias { expr, .. }) => function(expr),
+        _ => None,
+    }
+}
+
+fn call(AggregateFunction { func, params }: &AggregateFunction, input: &Subplan<'_>) -> Option<Call> {
     if params.filter.is_some() || !params.order_by.is_empty() || params.null_treatment.is_some() {
         return None;
     }
@@ -135,7 +167,18 @@ pub(super) fn question<R: Remote>(table: &Question<R>, grouping: &Grouping) -> O
         columns.push(R::derived(field, Some(origin))?);
         keys.push(key);
     }
-    for (call, field) in &grouping.calls {
+    let mut rows = Rows::default();
+    for wanted in &grouping.calls {
+        let (call, field) = match wanted {
+            Wanted::Call(call, field) => (call, field),
+            Wanted::Sums(sums) => {
+                for (field, value) in sums.select(table, &mut rows)? {
+                    selected.push(format!("{value} AS {}", R::identifier(field.name())));
+                    columns.push(R::derived(&field, None)?);
+                }
+                continue;
+            }
+        };
         let origin = match &call.column {
             Some(name) => Some(find(name)?),
             None => None,
@@ -146,6 +189,7 @@ pub(super) fn question<R: Remote>(table: &Question<R>, grouping: &Grouping) -> O
         columns.push(R::derived(field, origin.filter(|_| keeps_values))?);
     }
     let by = if keys.is_empty() { String::new() } else { format!(" GROUP BY {}", keys.join(", ")) };
-    let from = format!("(SELECT {} {}{by}) AS grouped", selected.join(", "), table.tail());
+    let tail = if rows.are_plain() { table.tail() } else { rows.from(table) };
+    let from = format!("(SELECT {} {tail}{by}) AS grouped", selected.join(", "));
     Some(Question::of_select(from, columns.into()))
 }

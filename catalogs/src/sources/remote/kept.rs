@@ -65,7 +65,7 @@ fn table(scan: &TableScan) -> Option<RemoteTable> {
 
 fn of_conditions(filter: &Filter) -> Vec<String> {
     let Some(input) = Subplan::of(&filter.input) else { return Vec::new() };
-    let is_known = |one: &Expr| input.condition(one).is_some_and(|one| input.table.narrowed(&[one]).is_some());
+    let is_known = |one: &Expr| input.written(one).is_some_and(|one| input.table.narrowed(&[one]).is_some());
     split_conjunction(&filter.predicate).into_iter().filter(|one| !is_known(one)).map(of_condition).collect()
 }
 

@@ -35,6 +35,7 @@ impl<'a, R: Remote> Translation<'a, R> {
         match predicate {
             Expr::Column(_) => self.column(predicate)?.truth(),
             Expr::Literal(ScalarValue::Boolean(Some(truth)), _) => Some(constant(*truth).to_owned()),
+            Expr::Literal(ScalarValue::Boolean(None), _) => Some("(1 = NULL)".to_owned()),
             Expr::BinaryExpr(BinaryExpr { left, op: op @ (Operator::And | Operator::Or), right }) => {
                 Some(format!("({} {op} {})", below.predicate(left)?, below.predicate(right)?))
             }
@@ -45,8 +46,8 @@ impl<'a, R: Remote> Translation<'a, R> {
                 (Some(_), Some(_)) => None,
             },
             Expr::Not(inner) => Some(format!("(NOT {})", below.predicate(inner)?)),
-            Expr::IsNull(inner) => Some(format!("({} IS NULL)", self.column(inner)?.selected())),
-            Expr::IsNotNull(inner) => Some(format!("({} IS NOT NULL)", self.column(inner)?.selected())),
+            Expr::IsNull(inner) => Some(format!("({} IS NULL)", self.same_null(inner)?.selected())),
+            Expr::IsNotNull(inner) => Some(format!("({} IS NOT NULL)", self.same_null(inner)?.selected())),
             Expr::IsTrue(inner) => Some(format!("({} IS TRUE)", below.predicate(inner)?)),
             Expr::IsFalse(inner) => Some(format!("({} IS FALSE)", below.predicate(inner)?)),
             Expr::IsUnknown(inner) => Some(format!("({} IS NULL)", below.predicate(inner)?)),
@@ -70,6 +71,16 @@ impl<'a, R: Remote> Translation<'a, R> {
         let Expr::Cast(Cast { expr, field }) = expression else { return self.column(expression) };
         let column = self.column(expr)?;
         holds_all(field.data_type(), column.field().data_type()).then_some(column)
+    }
+
+    /// A column, as it is or as a double, which is NULL where the column is.
+    fn same_null(&self, expression: &Expr) -> Option<&'a R::Column> {
+        match expression {
+            Expr::Cast(Cast { expr, field }) if *field.data_type() == DataType::Float64 => {
+                self.column(expr).filter(|column| column.field().data_type().is_numeric())
+            }
+            expression => self.column(expression),
+        }
     }
 
     /// A column, or a column moved by an interval, against a value of the column's type.

@@ -1,4 +1,5 @@
-//! Parts of a plan that one database can answer: a table, its columns under other names, and joins of such parts.
+//! Parts of a plan that one database can answer: a table, its columns under other names, what is computed of them, and joins of
+//! such parts.
 //!
 //! Nothing is asked as a join alone, which can have more rows than both of its sides: it is what groups and first rows are
 //! taken from. A policy's barrier is no scan, so that no part reaches below one.
@@ -24,8 +25,8 @@ pub(super) struct Subplan<'a> {
     plan: &'a LogicalPlan,
     pub(super) table: RemoteTable,
     pub(super) name: TableReference,
-    /// What the columns of the plan are, in their order. None of what is computed.
-    columns: Vec<Option<Value>>,
+    /// What the columns of the plan are, in their order, by the names of the table's.
+    columns: Vec<Expr>,
 }
 
 /// A column of the table, as it is or brought to another type.
@@ -53,18 +54,18 @@ impl<'a> Subplan<'a> {
             LogicalPlan::TableScan(scan) => {
                 let provider = source_as_provider(&scan.source).ok()?;
                 let table = provider.downcast_ref::<RemoteTable>().filter(|_| scan.fetch.is_none())?;
-                let columns = scan.projected_schema.fields().iter().map(|field| Some(Value::plain(field.name())));
+                let columns = scan.projected_schema.fields().iter().map(|field| named(field.name()));
                 let (table, name) = (table.narrowed(&scan.filters)?, scan.table_name.clone());
                 Some(Self { plan, table, name, columns: columns.collect() })
             }
             LogicalPlan::Projection(projection) => {
                 let input = Self::of(&projection.input)?;
-                let columns = projection.expr.iter().map(|one| input.value(one));
-                Some(Self { plan, columns: columns.collect(), ..input })
+                let columns = projection.expr.iter().map(|one| input.written(one));
+                Some(Self { plan, columns: columns.collect::<Option<_>>()?, ..input })
             }
             LogicalPlan::Filter(filter) => {
                 let input = Self::of(&filter.input)?;
-                let conditions = split_conjunction(&filter.predicate).into_iter().map(|one| input.condition(one));
+                let conditions = split_conjunction(&filter.predicate).into_iter().map(|one| input.written(one));
                 let table = input.table.narrowed(&conditions.collect::<Option<Vec<_>>>()?)?;
                 Some(Self { plan, table, ..input })
             }
@@ -93,7 +94,7 @@ impl<'a> Subplan<'a> {
         let fields: Vec<FieldRef> = fields
             .map(|(at, field)| Arc::new(Field::new(format!("c{at}"), field.data_type().clone(), field.is_nullable())))
             .collect();
-        let columns = fields.iter().map(|field| Some(Value::plain(field.name()))).collect();
+        let columns = fields.iter().map(|field| named(field.name())).collect();
         let (left_names, right_names) = (left.names()?, right.names()?);
         let on = on.collect::<Option<_>>()?;
         let joining = Joining { left: &left_names, right: &right_names, fields, kind, on };
@@ -103,19 +104,18 @@ impl<'a> Subplan<'a> {
 
     /// The table's column that a column of the plan is.
     pub(super) fn origin(&self, column: &Column) -> Option<&str> {
-        let value = self.columns.get(self.plan.schema().maybe_index_of_column(column)?)?.as_ref()?;
-        value.cast.is_none().then_some(&value.name)
+        match self.columns.get(self.plan.schema().maybe_index_of_column(column)?)? {
+            Expr::Column(origin) => Some(&origin.name),
+            _ => None,
+        }
     }
 
     /// What an expression over the plan is, if it is a column or a cast of one.
     pub(super) fn value(&self, expression: &Expr) -> Option<Value> {
-        match expression {
-            Expr::Alias(alias) => self.value(&alias.expr),
-            Expr::Column(column) => self.columns.get(self.plan.schema().maybe_index_of_column(column)?)?.clone(),
-            Expr::Cast(Cast { expr, field }) => match &**expr {
-                Expr::Column(column) => {
-                    Some(Value { cast: Some(field.data_type().clone()), ..Value::plain(self.origin(column)?) })
-                }
+        match self.written(expression)? {
+            Expr::Column(column) => Some(Value { name: column.name, cast: None }),
+            Expr::Cast(Cast { expr, field }) => match *expr {
+                Expr::Column(column) => Some(Value { name: column.name, cast: Some(field.data_type().clone()) }),
                 _ => None,
             },
             _ => None,
@@ -124,20 +124,27 @@ impl<'a> Subplan<'a> {
 
     /// The names of the table's columns that the plan's columns are. None where one is anything else.
     pub(super) fn names(&self) -> Option<Vec<&str>> {
-        let plain = self.columns.iter().map(|value| value.as_ref().filter(|value| value.cast.is_none()));
-        plain.map(|value| value.map(|value| value.name.as_str())).collect()
+        let names = self.columns.iter().map(|column| match column {
+            Expr::Column(column) => Some(column.name.as_str()),
+            _ => None,
+        });
+        names.collect()
     }
 
-    /// A condition on columns of the plan, as one on those of the table.
-    pub(super) fn condition(&self, condition: &Expr) -> Option<Expr> {
-        let named = condition.clone().transform(|part| match part {
-            Expr::Column(column) => match self.origin(&column) {
-                Some(origin) => Ok(Transformed::yes(Expr::Column(Column::new_unqualified(origin)))),
-                None => plan_err!("a column of none of the tables: {column}"),
-            },
+    /// An expression over the plan as one over the columns of the table.
+    pub(super) fn written(&self, expression: &Expr) -> Option<Expr> {
+        let written = expression.clone().transform_up(|part| match part {
+            Expr::Column(column) => {
+                let origin = self.plan.schema().maybe_index_of_column(&column).and_then(|at| self.columns.get(at));
+                match origin {
+                    Some(origin) => Ok(Transformed::yes(origin.clone())),
+                    None => plan_err!("a column of none of the tables: {column}"),
+                }
+            }
+            Expr::Alias(alias) => Ok(Transformed::yes(*alias.expr)),
             part => Ok(Transformed::no(part)),
         });
-        named.data().ok()
+        written.data().ok()
     }
 
     /// A scan of `table` in the plan's place, whose columns are the ones of the plan, in their order. None where one of them
@@ -156,10 +163,9 @@ impl<'a> Subplan<'a> {
     }
 }
 
-impl Value {
-    fn plain(name: &str) -> Self {
-        Self { name: name.to_owned(), cast: None }
-    }
+/// A column of the table.
+fn named(name: &str) -> Expr {
+    Expr::Column(Column::new_unqualified(name))
 }
 
 /// The question for a join.

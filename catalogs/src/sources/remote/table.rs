@@ -243,6 +243,9 @@ impl<R: Remote> Askable for Base<R> {
     }
 
     fn grouped(&self, grouping: &Grouping) -> Option<Arc<dyn Askable>> {
+        if self.question.relation.as_ref().is_some_and(|table| grouping.is_larger_than(table)) {
+            return None;
+        }
         let question = grouping::question::<R>(&self.question, grouping)?;
         // One group in ten rows, or one in all.
         let rows = if grouping.keys.is_empty() { Some(1) } else { self.rows.map(|rows| rows / 10 + 1) };

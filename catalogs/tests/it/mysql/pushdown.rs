@@ -387,3 +387,20 @@ fn groups_first_rows_and_joins_are_made_in_the_server_where_they_are_the_same() 
     let error = asked.try_ask("SELECT sum(wide) FROM bank.sales").unwrap_err();
     assert_eq!(error.code(), Code::ArithmeticError, "{error}");
 }
+
+#[test]
+fn the_sums_of_a_survey_design_are_made_by_the_server() {
+    let Some(server) = Server::start() else { return };
+    for statement in crate::survey::statements('`', "varchar(40)", "double") {
+        server.sql(&statement);
+    }
+    let port = server.port;
+    let connection = format!(
+        "  type: mysql\n  connection:\n    host: localhost\n    port: {port}\n    database: bank\n    user: weft\n    \
+         sslmode: disable\n    password: \"{PASSWORD}\"\n"
+    );
+    let asked = Asked::new(&connection, "id\n1\n", Limits::default());
+    // A boolean is a number there.
+    let figures = crate::survey::figures(&asked, |sql| !sql.contains("flag") && !sql.contains("rare"));
+    assert!(figures > 500, "{figures}");
+}

@@ -408,3 +408,46 @@ fn parts_are_read_as_of_one_moment() {
     }
     writer.join().unwrap();
 }
+
+#[test]
+fn the_sums_of_a_survey_design_are_made_by_the_server() {
+    let Some(server) = Server::start() else { return };
+    for statement in crate::survey::statements('"', "text", "double precision") {
+        server.sql(&statement);
+    }
+    let asked = asked(&server, "", "id\n1\n");
+    let figures = crate::survey::figures(&asked, |_| true);
+    assert!(figures > 2500, "{figures}");
+
+    // One row of each PSU comes, and what was left out is told.
+    server.sql(
+        "CREATE TABLE odd AS SELECT n AS id, n % 10 AS psu, CASE WHEN n = 3 THEN NULL ELSE 1.5 END::float8 AS w,
+           CASE WHEN n = 5 THEN 'NaN'::float8 WHEN n = 6 THEN NULL ELSE 7 * n END AS x, 1e200::float8 * n AS huge
+         FROM generate_series(1, 1000) n;
+         CREATE TABLE misweighted AS SELECT id, psu, x, CASE WHEN id = 9 THEN -1 ELSE w END AS w FROM odd",
+    );
+    let asked_of = |table: &str, call: &str| {
+        format!(
+            "SELECT s['n'], round(s['estimate'], 6), round(s['se'], 6), round(s['deff'], 6) \
+             FROM (SELECT {call}, weight => w, psu => psu) AS s FROM {table})"
+        )
+    };
+    let mean = |table: &str, x: &str| asked_of(table, &format!("svy_mean({x}"));
+    let (there, here) = ("bank.odd", "(SELECT * FROM bank.odd ORDER BY id LIMIT 100000)");
+    for call in ["svy_mean(x", "svy_total(w", "svy_mean(id", "svy_share(x > 40", "svy_count(*", "svy_ratio(w, id"] {
+        assert!(asked.sent(&asked_of(there, call)).iter().any(|sent| sent.contains("weft_rows")), "{call}");
+        assert_eq!(asked.answer(&asked_of(there, call)), asked.answer(&asked_of(here, call)), "{call}");
+    }
+    let error = asked.try_ask(&mean("bank.misweighted", "x")).unwrap_err();
+    assert_eq!(error.code(), asked.try_ask(&mean(&here.replace("odd", "misweighted"), "x")).unwrap_err().code());
+    // What has no square is no error of the server's.
+    assert!(asked.ask(&mean(there, "huge"))[0].starts_with("999|"));
+
+    // Where each row is nearly a PSU of its own, the rows are the lesser evil.
+    server.sql("ANALYZE odd");
+    let asked = self::asked(&server, "", "id\n1\n");
+    let of_rows = "SELECT svy_mean(x, weight => w, psu => id) FROM bank.odd";
+    assert!(asked.sent(of_rows).iter().all(|sent| !sent.contains("weft_rows")));
+    let plan = asked.ask(&format!("EXPLAIN {of_rows}")).join("\n");
+    assert!(plan.contains("groups, which are not much fewer than the rows"), "{plan}");
+}
