@@ -10,6 +10,7 @@ mod datasource_file;
 mod folder;
 mod interpolate;
 mod lines;
+mod oidc;
 mod policy_file;
 mod problem;
 pub mod reference;
@@ -28,6 +29,7 @@ use engine::policy::Policies;
 pub(crate) use amount::Timespan;
 pub use amount::timespan;
 pub use connections::Connections;
+pub use oidc::Oidc;
 pub use problem::{Fault, Problem, Problems};
 pub use settings::{Audit, Auth, Flight, Http, LogFormat, Settings, Telemetry, Tls};
 
@@ -112,6 +114,11 @@ impl Home {
                 || Path::new(&problem.file).starts_with(folder::POLICIES)
         };
         if problems.iter().any(is_fatal) { Err(problems) } else { Ok((home, problems)) }
+    }
+
+    /// What `weft.yaml` in the folder `dir` says, as far as it can be read: before anything else of the home is.
+    pub fn settings(dir: &Path, env: &dyn Fn(&str) -> Option<String>) -> Settings {
+        folder::settings(dir, env)
     }
 
     /// A home of single tables, `--table name=where`: each a file, a folder, a pattern or a URL. They are the tables of

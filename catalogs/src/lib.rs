@@ -8,7 +8,7 @@ mod source;
 pub mod sources;
 
 pub use home::{
-    Audit, Auth, Connections, Fault, Flight, Home, Http, LogFormat, Problem, Problems, Settings, Telemetry, Tls,
+    Audit, Auth, Connections, Fault, Flight, Home, Http, LogFormat, Oidc, Problem, Problems, Settings, Telemetry, Tls,
     timespan,
 };
 pub use registry::Registry;

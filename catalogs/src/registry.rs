@@ -12,12 +12,14 @@ use async_trait::async_trait;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
+use engine::receipt::SourceRead;
 use engine::{
     Catalog, Code, Dataset, Drift, Error, Expected, SourceHealth, SourceStatus, TableEntry, TableKind, TableProviderRef,
 };
 use futures::future::join_all;
 
 use crate::home::{DeclaredDataset, DeclaredPart, DeclaredSource, Home};
+use crate::sources::reads::reads;
 use crate::sources::remote::{MarkAwaited, note_kept, push_aggregates, push_top, transfers};
 use seen::Seen;
 
@@ -204,6 +206,10 @@ impl Catalog for Registry {
 
     fn transfers(&self, plan: &Arc<dyn ExecutionPlan>) -> Vec<Expected> {
         transfers(plan)
+    }
+
+    fn reads(&self, plan: &Arc<dyn ExecutionPlan>) -> Vec<SourceRead> {
+        reads(plan)
     }
 
     fn physical_rules(&self) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {

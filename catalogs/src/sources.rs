@@ -6,6 +6,7 @@ mod mysql;
 mod ndjson;
 mod parquet;
 mod postgres;
+pub(crate) mod reads;
 pub(crate) mod remote;
 mod sqlite;
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::disclosure::Ledger;
 use crate::journal::log::Log;
-use crate::journal::{Journal, Observer, Redact};
+use crate::journal::{Journal, Observer, Record, Redact};
 use crate::meter::Meter;
 use crate::policy::{Enforced, Policies, PrincipalEntry};
 use crate::session::Sessions;
@@ -73,6 +73,11 @@ impl Engine {
     /// What the policies of this moment declare of the principal whose certificate has one of `names`.
     pub fn certified(&self, names: &[String]) -> Option<PrincipalEntry> {
         self.present().inner.policies.certified(names)
+    }
+
+    /// What the journal keeps of a query that `principal` may see: his own, or any if he is an admin.
+    pub fn record(&self, principal: &Principal, id: QueryId) -> Option<Record> {
+        self.inner.journal.records(principal).into_iter().find(|record| record.id == id)
     }
 
     /// Queries that run at this moment.

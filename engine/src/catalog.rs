@@ -16,6 +16,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 
+use crate::receipt::SourceRead;
 use crate::{Code, Codebook, Drift, Error, Expected, Replicates};
 
 /// A table that can be scanned.
@@ -255,6 +256,12 @@ pub trait Catalog: Debug + Send + Sync + 'static {
 
     /// What `plan` is going to fetch, as the sources estimate it.
     fn transfers(&self, plan: &Arc<dyn ExecutionPlan>) -> Vec<Expected> {
+        let _ = plan;
+        Vec::new()
+    }
+
+    /// What `plan`, which has run, read of the sources.
+    fn reads(&self, plan: &Arc<dyn ExecutionPlan>) -> Vec<SourceRead> {
         let _ = plan;
         Vec::new()
     }

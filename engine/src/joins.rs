@@ -56,7 +56,7 @@ fn name(key: &PhysicalExprRef) -> String {
 }
 
 /// Rows that a step gave out. One that counts none, and has one input, gives out what came in.
-fn rows(plan: &Arc<dyn ExecutionPlan>) -> Option<u64> {
+pub(crate) fn rows(plan: &Arc<dyn ExecutionPlan>) -> Option<u64> {
     let counted = plan.metrics().and_then(|metrics| metrics.output_rows());
     match (counted, plan.children().as_slice()) {
         (Some(counted), _) => u64::try_from(counted).ok(),

@@ -6,160 +6,24 @@
 
 pub mod log;
 mod recall;
+mod record;
 mod redact;
 mod tool;
 
 use std::collections::{HashMap, VecDeque};
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, Utc};
+use chrono::Utc;
 use tokio_util::sync::CancellationToken;
 
 use crate::meter::Meter;
-use crate::{Code, Door, Error, JoinFacts, Principal, Query, QueryId, Transfer, Transfers};
+use crate::receipt::{Receipt, Settings};
+use crate::{Code, Error, JoinFacts, Principal, Query, QueryId, Transfers};
 use log::{Asked, Ended, Event, Log};
 
+pub use record::{Kind, Outcome, Record};
 pub use redact::Redact;
-
-/// What kind of answer a query wants.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// Rows as they are.
-    Raw,
-    /// Aggregates, none of them weighted.
-    Aggregated,
-    /// At least one weighted aggregate.
-    Weighted,
-    /// System tables only.
-    Metadata,
-    /// A plan.
-    Explain,
-    /// It never became a plan.
-    Unknown,
-}
-
-impl Kind {
-    const ALL: [Kind; 6] = [Kind::Raw, Kind::Aggregated, Kind::Weighted, Kind::Metadata, Kind::Explain, Kind::Unknown];
-
-    /// The kind of that name.
-    fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
-    }
-
-    /// The kind's name in listings.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Kind::Raw => "raw",
-            Kind::Aggregated => "aggregated",
-            Kind::Weighted => "weighted",
-            Kind::Metadata => "metadata",
-            Kind::Explain => "explain",
-            Kind::Unknown => "unknown",
-        }
-    }
-}
-
-/// How a query ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// It runs.
-    Running,
-    /// The last row was taken.
-    Completed,
-    /// It ended in an error; the record has its code.
-    Failed,
-    /// Somebody cancelled it by its id.
-    Cancelled,
-    /// The reader went away before the last row.
-    Abandoned,
-    /// The process ended before it did.
-    Lost,
-}
-
-impl Outcome {
-    const ALL: [Outcome; 6] =
-        [Outcome::Running, Outcome::Completed, Outcome::Failed, Outcome::Cancelled, Outcome::Abandoned, Outcome::Lost];
-
-    /// The outcome of that name.
-    fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|outcome| outcome.as_str() == name)
-    }
-
-    /// The outcome's name in listings.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Outcome::Running => "running",
-            Outcome::Completed => "completed",
-            Outcome::Failed => "failed",
-            Outcome::Cancelled => "cancelled",
-            Outcome::Abandoned => "abandoned",
-            Outcome::Lost => "lost",
-        }
-    }
-}
-
-/// One query in the journal.
-#[derive(Debug, Clone)]
-pub struct Record {
-    /// Its id.
-    pub id: QueryId,
-    /// Its text.
-    pub sql: String,
-    /// What kind of answer it wants.
-    pub kind: Kind,
-    /// The datasets it reads.
-    pub datasets: Vec<String>,
-    /// Who asked.
-    pub principal: String,
-    /// The way in.
-    pub door: Door,
-    /// What the client calls itself.
-    pub client: Option<String>,
-    /// Which of the known tools the client is of.
-    pub tool: &'static str,
-    /// The credential that the principal came by.
-    pub credential: Option<String>,
-    /// The address that it came from.
-    pub peer: Option<IpAddr>,
-    /// The rules that were applied, by table.
-    pub policies: Vec<String>,
-    /// When it came.
-    pub started_at: DateTime<Utc>,
-    /// Time from its arrival to its plan.
-    pub planning: Duration,
-    /// Time from its plan to its end, or to now.
-    pub execution: Duration,
-    /// Rows that left.
-    pub rows: u64,
-    /// Bytes of Arrow memory that left.
-    pub bytes: u64,
-    /// What it fetched from databases, by source.
-    pub transfers: Vec<Transfer>,
-    /// What its joins made of their inputs, once it is complete.
-    pub joins: Vec<JoinFacts>,
-    /// Whether the caller's `max_rows` cut it.
-    pub truncated: bool,
-    /// How it ended.
-    pub outcome: Outcome,
-    /// Why it failed.
-    pub code: Option<Code>,
-    /// The sentence that the caller got.
-    pub error: Option<String>,
-}
-
-impl Record {
-    /// Rows that it fetched from databases.
-    pub fn source_rows(&self) -> u64 {
-        self.transfers.iter().map(|transfer| transfer.rows).sum()
-    }
-
-    /// Bytes that it fetched from databases.
-    pub fn source_bytes(&self) -> u64 {
-        self.transfers.iter().map(|transfer| transfer.bytes).sum()
-    }
-}
 
 /// Called with each record when it closes, such as by metrics.
 pub type Observer = Arc<dyn Fn(&Record) + Send + Sync>;
@@ -234,6 +98,7 @@ impl Journal {
         let record = Record {
             id,
             sql: query.sql.clone(),
+            settings: Settings::of(query),
             kind: Kind::Unknown,
             datasets: Vec::new(),
             principal: principal.name().to_owned(),
@@ -254,6 +119,7 @@ impl Journal {
             outcome: Outcome::Running,
             code: None,
             error: None,
+            receipt: None,
         };
         self.shared.state().running.insert(id, Running { record, cancel, planned: None, transfers: None });
         Entry { id, began: Instant::now(), shared: Arc::clone(&self.shared), open: true, is_logged: false }
@@ -309,6 +175,7 @@ impl Shared {
             peer: record.peer.map(|peer| peer.to_string()),
             kind: record.kind.as_str().to_owned(),
             sql: self.redact.text(&record.sql),
+            settings: self.redact.settings(&record.settings),
             datasets: record.datasets.clone(),
             policies: record.policies.clone(),
             started_at: record.started_at,
@@ -328,6 +195,7 @@ impl Shared {
             source_bytes: record.source_bytes(),
             planning_ms: record.planning.as_secs_f64() * 1e3,
             execution_ms: record.execution.as_secs_f64() * 1e3,
+            receipt: record.receipt.as_ref().map(|receipt| self.redact.receipt(receipt)),
         })
     }
 
@@ -399,9 +267,12 @@ impl Entry {
         });
     }
 
-    /// The query's joins have ended.
-    pub(crate) fn joined(&self, joins: Vec<JoinFacts>) {
-        self.shared.update(self.id, |running| running.record.joins = joins);
+    /// The last row has gone, after these joins.
+    pub(crate) fn ended(&self, joins: Vec<JoinFacts>, receipt: Option<Box<Receipt>>) {
+        self.shared.update(self.id, |running| {
+            running.record.joins = joins;
+            running.record.receipt = receipt.map(Arc::from);
+        });
     }
 
     pub(crate) fn truncated(&self) {

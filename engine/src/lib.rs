@@ -44,6 +44,7 @@ mod quality;
 mod query;
 pub mod raking;
 mod reach;
+pub mod receipt;
 mod refresh;
 mod replicates;
 mod session;

@@ -10,7 +10,7 @@ mod plan;
 mod resolve;
 mod spilling;
 
-pub(crate) use execute::Step;
+pub(crate) use execute::{Ending, Step};
 pub(crate) use resolve::{CATALOG, listed_name, visible_dataset};
 
 use std::panic::AssertUnwindSafe;

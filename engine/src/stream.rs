@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::journal::{Entry, Outcome};
-use crate::path::Step;
+use crate::path::{Ending, Step};
 use crate::{Code, Error, QueryId};
 
 /// The rows of one answer. Dropping it stops the query, also in its sources.
@@ -134,14 +134,11 @@ impl Stream for QueryStream {
                     self.entry.sent(rows, bytes);
                     Some(Ok(batch))
                 }
-                Some(Step::Cut) => {
-                    self.cut();
-                    self.entry.complete();
-                    self.end(Outcome::Completed, None);
-                    None
-                }
-                Some(Step::End(joins)) => {
-                    self.entry.joined(joins);
+                Some(Step::End(Ending { is_cut, joins, receipt })) => {
+                    if is_cut {
+                        self.cut();
+                    }
+                    self.entry.ended(joins, receipt);
                     self.entry.complete();
                     self.end(Outcome::Completed, None);
                     None

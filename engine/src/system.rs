@@ -1,4 +1,4 @@
-//! System tables: datasets, tables, columns, sources, queries and functions as rows, read through the one path, so
+//! System tables: datasets, tables, columns, sources, queries, receipts and functions as rows, read through the one path, so
 //! that listings obey the same rights as data. A new one is a file here and a line in `TABLES`.
 
 mod columns;
@@ -6,6 +6,7 @@ mod datasets;
 mod functions;
 mod join_health;
 mod queries;
+mod receipts;
 mod sources;
 mod tables;
 mod type_names;
@@ -62,6 +63,7 @@ static TABLES: &[&dyn SystemTable] = &[
     &functions::Functions,
     &join_health::JoinHealth,
     &queries::Queries,
+    &receipts::Receipts,
     &sources::Sources,
     &tables::Tables,
 ];

@@ -70,6 +70,12 @@ pub(crate) fn is_weighted(name: &str) -> bool {
     FUNCTIONS.iter().any(|function| function().name_in_sql() == name) || crate::survey::is_survey_function(name)
 }
 
+/// The weight of a call of a weighted function by that name. None of other functions.
+pub(crate) fn weight_of<'a>(name: &str, arguments: &'a [Expr]) -> Option<&'a Expr> {
+    let function = FUNCTIONS.iter().map(|function| function()).find(|function| function.name_in_sql() == name)?;
+    arguments.get(function.weight_at()?)
+}
+
 /// The function of a name.
 pub(crate) fn function(name: &str) -> Option<Arc<AggregateUDF>> {
     let found = FUNCTIONS.iter().map(|function| function()).find(|function| function.name_in_sql() == name);

@@ -1,10 +1,12 @@
 //! Who asks: credentials become principals here, the same on every door.
 //!
-//! A credential is an API key, a name with a password, a token that was given for one, or a certificate.
-//! What a principal may is declared by the policy files, so a reload changes it at once.
+//! A credential is an API key, a name with a password, a token that was given for one, a certificate, or a token of an identity
+//! provider. What a principal may is declared by the policy files, so a reload changes it at once; whom the provider vouches for
+//! has the roles that its token says.
 
 mod certificates;
 pub mod keys;
+mod oidc;
 mod passwords;
 mod sessions;
 mod throttle;
@@ -13,11 +15,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use catalogs::Oidc;
 use engine::policy::PrincipalEntry;
 use engine::{Authenticator, Code, Door, Engine, Error, Presented, Principal};
 use tokio_util::sync::CancellationToken;
 
 use keys::Keys;
+use oidc::Provider;
 use passwords::Passwords;
 pub(crate) use passwords::hash as hash_of_password;
 use sessions::Sessions;
@@ -34,12 +38,15 @@ pub struct Gate {
     passwords: Passwords,
     sessions: Sessions,
     throttle: Throttle,
+    provider: Option<Provider>,
 }
 
 impl Gate {
-    /// A gate before `engine`, with `keys`.
-    pub fn new(engine: Engine, keys: Keys) -> Self {
-        Self { engine, keys, passwords: Passwords::new(), sessions: Sessions::new(), throttle: Throttle::new() }
+    /// A gate before `engine`, with `keys`, which believes the tokens of `provider` as well.
+    pub fn new(engine: Engine, keys: Keys, provider: Option<Oidc>) -> Self {
+        let provider = provider.map(Provider::new);
+        let (passwords, sessions, throttle) = (Passwords::new(), Sessions::new(), Throttle::new());
+        Self { engine, keys, passwords, sessions, throttle, provider }
     }
 
     /// Follows changes until `stop`: queries of a key that has been revoked, or has expired, end.
@@ -51,6 +58,9 @@ impl Gate {
             let followed = tokio::task::spawn_blocking(move || gate.keys.follow()).await;
             if let Ok(Err(error)) = followed {
                 tracing::warn!(cause = %error, "The keys cannot be read; those that were read before hold.");
+            }
+            if let Some(provider) = &self.provider {
+                provider.follow();
             }
             self.sessions.retain(|name, entry| {
                 self.engine.declared(name).is_some_and(|declared| declared.password.as_deref() == Some(entry))
@@ -107,7 +117,10 @@ impl Gate {
 impl Authenticator for Gate {
     async fn authenticate(&self, _: Door, presented: &Presented) -> Result<Principal, Error> {
         if let Some(token) = &presented.bearer {
-            return self.by_token(token);
+            return match &self.provider {
+                Some(provider) if Provider::is_token(token) => provider.principal(token).await,
+                _ => self.by_token(token),
+            };
         }
         if let Some((name, password)) = &presented.basic {
             let (entry, hash) = self.by_password(name, password, presented).await?;

@@ -21,7 +21,9 @@ mod mcp;
 mod output;
 mod progress;
 mod query;
+mod receipts;
 mod refresh;
+mod secrets;
 mod serve;
 mod shell;
 pub(crate) mod table;
@@ -74,6 +76,8 @@ enum Command {
     Keys(keys::Args),
     Mcp(mcp::Args),
     Query(query::Args),
+    Receipts(receipts::Args),
+    Secrets(secrets::Args),
     Serve(serve::Args),
     Users(users::Args),
     Weights(weights::Args),
@@ -123,6 +127,8 @@ async fn execute(command: Command) -> Result<(), Failure> {
         Command::Keys(args) => keys::run(args),
         Command::Mcp(args) => mcp::run(args).await,
         Command::Query(args) => query::run(args).await,
+        Command::Receipts(args) => receipts::run(args).await,
+        Command::Secrets(args) => secrets::run(args),
         Command::Serve(args) => serve::run(args).await,
         Command::Users(args) => users::run(args),
         Command::Weights(args) => weights::run(args).await,

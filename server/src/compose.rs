@@ -7,7 +7,7 @@ mod reload;
 mod spill;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use catalogs::{Connections, Home, Problems, Registry, Settings};
 use engine::journal::Observer;
@@ -17,7 +17,7 @@ use engine::{Engine, Principal};
 use reload::Origin;
 use spill::SpillDir;
 
-use crate::state::Secret;
+use crate::state::{Secret, Vault};
 
 pub(crate) use reload::misfits;
 pub use reload::{ReloadError, Reloaded};
@@ -121,6 +121,22 @@ pub(crate) fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
+/// Looks up what the files of the home in `folder` name: variables of the environment, then the secrets of its `data_dir`.
+pub(crate) fn variables(folder: &Path) -> impl Fn(&str) -> Option<String> {
+    let data_dir = Home::settings(folder, &environment).data_dir;
+    let vault = OnceLock::new();
+    move |name| {
+        if let Some(value) = environment(name) {
+            return Some(value);
+        }
+        let found = vault.get_or_init(|| Vault::find(data_dir.as_deref()?)).as_ref()?.get(name);
+        found.unwrap_or_else(|error| {
+            tracing::warn!(cause = %error, secret = name, "A secret cannot be read.");
+            None
+        })
+    }
+}
+
 fn compose(args: &HomeArgs, observer: Option<Observer>) -> Result<Composition, OpenError> {
     let origin = Arc::new(Origin::of(args)?);
     let (home, problems) = origin.read_usable()?;
@@ -175,7 +191,7 @@ fn compose(args: &HomeArgs, observer: Option<Observer>) -> Result<Composition, O
 /// A home that is no folder; problems that nothing can run with.
 pub(crate) fn settings(args: &HomeArgs) -> Result<Settings, OpenError> {
     let Some(folder) = folder(args)? else { return Ok(Settings::default()) };
-    Ok(Home::load_usable(&folder, &environment, &Connections::default())?.0.settings)
+    Ok(Home::load_usable(&folder, &variables(&folder), &Connections::default())?.0.settings)
 }
 
 /// The home's folder: as the flag or `$WEFT_HOME` says, else the current folder if it looks like one.

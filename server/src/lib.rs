@@ -9,6 +9,7 @@ pub mod demo;
 pub mod encode;
 pub mod identify;
 pub mod mcp;
+mod receipt;
 pub mod rest;
 pub mod serve;
 pub mod state;

@@ -11,6 +11,7 @@ mod describe_dataset;
 mod execute_multi_query;
 mod execute_query;
 mod get_global_context;
+mod get_receipt;
 mod list_datasets;
 mod markdown;
 mod schema;
@@ -36,11 +37,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
 /// Every tool, by name.
-const TOOLS: [fn() -> ToolRoute<Weft>; 5] = [
+const TOOLS: [fn() -> ToolRoute<Weft>; 6] = [
     tool::route::<describe_dataset::DescribeDataset>,
     tool::route::<execute_multi_query::ExecuteMultiQuery>,
     tool::route::<execute_query::ExecuteQuery>,
     tool::route::<get_global_context::GetGlobalContext>,
+    tool::route::<get_receipt::GetReceipt>,
     tool::route::<list_datasets::ListDatasets>,
 ];
 

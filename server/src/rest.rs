@@ -14,6 +14,7 @@ mod listing;
 pub(crate) mod params;
 mod problem;
 mod queries;
+mod receipts;
 mod refresh;
 mod sql;
 
@@ -106,6 +107,7 @@ pub fn router(engine: Engine, health: Health) -> Router {
         .route("/v1/datasets/refresh", get(datasets::show_refresh))
         .routes(routes!(queries::list))
         .routes(routes!(queries::show, queries::cancel))
+        .routes(routes!(receipts::show))
         .routes(routes!(health::live))
         .routes(routes!(health::ready))
         .routes(routes!(health::metrics))

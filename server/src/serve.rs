@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use catalogs::{Registry, Settings};
+use catalogs::{Oidc, Registry, Settings};
 use engine::policy::Policies;
 use engine::{Authenticator, Engine, Everybody};
 use tokio::net::TcpListener;
@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use crate::auth::Gate;
 use crate::auth::keys::Keys;
 use crate::compose::{Composition, ReloadError, Reloaded};
+use crate::identify::Vouching;
 use crate::rest::Health;
 use crate::state::State;
 use crate::telemetry::Metrics;
@@ -165,9 +166,10 @@ pub async fn start(composition: Composition, metrics: Metrics, listen: &Listen) 
     let addresses = (address::of(&http)?, address::of(&flight)?);
     let engine = &composition.engine;
     let is_secure = tls.is_some();
+    let provider = settings.auth.oidc.clone().filter(|_| !authenticator.is_open());
     let of_http = Listening { listener: http, tls: tls.clone(), stop: stop.clone() };
     let of_flight = Listening { listener: flight, tls, stop: stop.clone() };
-    doors.spawn(serve_http(engine.clone(), Arc::clone(&authenticator), health.clone(), of_http));
+    doors.spawn(serve_http(engine.clone(), Arc::clone(&authenticator), provider, health.clone(), of_http));
     doors.spawn(serve_flight(engine.clone(), authenticator, of_flight));
     doors.spawn(probe(composition.registry.clone(), stop.clone()));
     doors.spawn(warn_of_misfits(engine.clone(), composition.registry.clone(), composition.policies.clone()));
@@ -259,18 +261,19 @@ fn gate(composition: &Composition) -> Result<Option<Arc<Gate>>, engine::Error> {
     }
     let homeless = || engine::Error::new(engine::Code::InvalidArgument, "auth.required needs a data_dir.");
     let keys = Keys::open(State::open(data_dir.as_deref().ok_or_else(homeless)?)?)?;
-    Ok(Some(Arc::new(Gate::new(composition.engine.clone(), keys))))
+    Ok(Some(Arc::new(Gate::new(composition.engine.clone(), keys, auth.oidc.clone()))))
 }
 
 fn serve_http(
     engine: Engine,
     authenticator: Arc<dyn Authenticator>,
+    provider: Option<Oidc>,
     health: Health,
     Listening { listener, tls, stop }: Listening,
 ) -> impl Future<Output = ()> + Send + use<> {
     let is_open = authenticator.is_open();
     let doors = rest::router(engine.clone(), health).merge(mcp::router(engine, is_open));
-    let router = identify::by(authenticator, doors);
+    let router = identify::by(authenticator, provider.map(|oidc| Vouching::of(&oidc, tls.is_some())), doors);
     let router = match is_open {
         true => router.layer(axum::middleware::from_fn(guard::only_from_this_machine)),
         false => router,

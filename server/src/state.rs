@@ -4,6 +4,7 @@
 //! needs no exported copy for readers.
 
 mod secret;
+mod vault;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,6 +14,7 @@ use engine::{Code, Error};
 use rusqlite::Connection;
 
 pub use secret::Secret;
+pub use vault::{Listed, Vault};
 
 /// The name of the file in `data_dir`.
 const FILE: &str = "state.sqlite";
@@ -21,7 +23,8 @@ const FILE: &str = "state.sqlite";
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What each version of the file added to the one before. A version is never changed, only followed by another.
-const VERSIONS: [&str; 1] = ["
+const VERSIONS: [&str; 2] = [
+    "
     CREATE TABLE keys (
         id TEXT PRIMARY KEY,
         hash BLOB NOT NULL,
@@ -33,7 +36,16 @@ const VERSIONS: [&str; 1] = ["
         revoked_at INTEGER,
         last_used_at INTEGER
     ) STRICT;
-"];
+",
+    "
+    CREATE TABLE secrets (
+        name TEXT PRIMARY KEY,
+        key_id TEXT NOT NULL,
+        sealed BLOB NOT NULL,
+        given_at INTEGER NOT NULL
+    ) STRICT;
+",
+];
 
 /// The state of a `data_dir`. Clones share it.
 #[derive(Debug, Clone)]

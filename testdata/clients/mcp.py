@@ -24,7 +24,7 @@ import anyio
 from mcp import Client, MCPError, StdioServerParameters
 from mcp_types import Implementation
 
-TOOLS = ["describe_dataset", "execute_multi_query", "execute_query", "get_global_context", "list_datasets"]
+TOOLS = ["describe_dataset", "execute_multi_query", "execute_query", "get_global_context", "get_receipt", "list_datasets"]
 # How the client begins, and the revision of the protocol that both then speak.
 ERAS = {"legacy": "2025-11-25", "auto": "2026-07-28"}
 PEOPLE = "id,name,age,weight\n" + "".join(f"{i},person {i},{20 + i % 50},{1 + i % 3}\n" for i in range(500))

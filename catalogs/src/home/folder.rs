@@ -42,16 +42,7 @@ pub(crate) struct Reader<'a> {
 
 /// The home, with what has problems left out, and the problems.
 pub(crate) fn read(root: &Path, env: Env<'_>, connections: &Connections) -> (Home, Problems) {
-    let mut reader = Reader {
-        root,
-        env,
-        connections,
-        problems: Problems::default(),
-        notes: Vec::new(),
-        unset: Vec::new(),
-        shapes: HashMap::new(),
-        lines: HashMap::new(),
-    };
+    let mut reader = Reader::new(root, env, connections);
     if !root.is_dir() {
         reader.problems.add(&root.display().to_string(), "", Fault::NoHome);
     }
@@ -65,7 +56,25 @@ pub(crate) fn read(root: &Path, env: Env<'_>, connections: &Connections) -> (Hom
     (Home { settings, policies, sources, datasets, notes }, problems)
 }
 
+/// The settings alone; their problems are told by [`read`].
+pub(crate) fn settings(root: &Path, env: Env<'_>) -> Settings {
+    Reader::new(root, env, &Connections::default()).settings()
+}
+
 impl<'a> Reader<'a> {
+    fn new(root: &'a Path, env: Env<'a>, connections: &'a Connections) -> Self {
+        Self {
+            root,
+            env,
+            connections,
+            problems: Problems::default(),
+            notes: Vec::new(),
+            unset: Vec::new(),
+            shapes: HashMap::new(),
+            lines: HashMap::new(),
+        }
+    }
+
     fn settings(&mut self) -> Settings {
         let shape = Shape::of::<WeftFile>();
         let mut node = self.tree(SETTINGS_FILE).unwrap_or(Node::Map(Vec::new()));

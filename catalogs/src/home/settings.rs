@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use super::amount::{Size, Timespan};
 use super::interpolate::{Env, join};
+use super::oidc::{Oidc, OidcSection};
 use super::shape::Shape;
 use super::yaml::{Node, Scalar, Style};
 
@@ -51,7 +52,7 @@ pub(crate) struct WeftFile {
     /// What is written down of queries, in `audit/` of the `data_dir`.
     audit: AuditSection,
     /// Who may come in.
-    auth: Auth,
+    auth: AuthSection,
     /// The HTTP door: REST, MCP, pages.
     http: Http,
     /// The Flight SQL door.
@@ -137,13 +138,25 @@ impl From<AuditSection> for Audit {
 }
 
 /// Who may come in.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Auth {
+    /// Whether callers must sign in.
+    pub required: bool,
+    /// Who vouches for callers besides this server.
+    pub oidc: Option<Oidc>,
+}
+
+/// Who may come in.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(rename = "Auth")]
+pub(crate) struct AuthSection {
     /// Whether callers must sign in: with an API key (`weft keys create`), or with the name and password of a principal of the
     /// policy files. It needs a `data_dir`. Without it the server listens on this machine only, and everybody there has all
     /// rights.
-    pub required: bool,
+    required: bool,
+    /// An identity provider whose tokens are accepted as well.
+    oidc: OidcSection,
 }
 
 /// The HTTP door.
@@ -331,6 +344,12 @@ impl WeftFile {
         if self.auth.required && self.data_dir.is_none() {
             return Some(("auth.required", "it needs a data_dir, in which the keys are kept"));
         }
+        if let Some(fault) = self.auth.oidc.fault() {
+            return Some(fault);
+        }
+        if self.auth.oidc.issuer.is_some() && !self.auth.required {
+            return Some(("auth.required", "it must be true for auth.oidc to matter"));
+        }
         let QualitySection { caution, suppress, .. } = self.quality;
         if caution < 0.0 {
             return Some(("quality.caution", "expected a number from 0, such as 0.165"));
@@ -343,7 +362,7 @@ impl WeftFile {
         Settings {
             data_dir: self.data_dir.map(|path| root.join(path)),
             audit: self.audit.into(),
-            auth: self.auth,
+            auth: Auth { required: self.auth.required, oidc: self.auth.oidc.read() },
             http: self.http,
             flight: self.flight,
             default_dataset: self.default_dataset,

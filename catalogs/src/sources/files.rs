@@ -247,7 +247,7 @@ impl<F: Format> Files<F> {
         if let Some(table) = known.as_ref().filter(|table| table.is_of(&found)) {
             return Ok(Arc::clone(table));
         }
-        let table = FileTable::open(found, self.format.for_table(), known.clone()).await?;
+        let table = FileTable::open(self.id.as_str().into(), found, self.format.for_table(), known.clone()).await?;
         Ok(Arc::clone(known.insert(Arc::new(table))))
     }
 

@@ -88,6 +88,10 @@ impl Remote for Server {
         &self.pool.place().id
     }
 
+    fn has_windows(&self) -> bool {
+        self.pool.has_windows()
+    }
+
     fn identifier(name: &str) -> String {
         quote::identifier(name)
     }

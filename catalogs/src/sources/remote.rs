@@ -39,6 +39,7 @@ pub(crate) use kept::note_kept;
 pub(crate) use listings::Listings;
 pub(crate) use predicate::{between_columns, sql as predicate};
 pub(crate) use question::Question;
+pub(crate) use scan::has_read;
 pub(crate) use table::RemoteTable;
 pub(crate) use top::push_top;
 pub(crate) use transfers::transfers;
@@ -54,6 +55,11 @@ pub(crate) trait Remote: Debug + Send + Sync + 'static {
 
     /// The source's id.
     fn id(&self) -> &str;
+
+    /// Whether its statements may say OVER, as far as is known.
+    fn has_windows(&self) -> bool {
+        true
+    }
 
     /// A name, quoted.
     fn identifier(name: &str) -> String;

@@ -90,7 +90,7 @@ pub(crate) fn figures(asked: &Asked, is_asked: fn(&str) -> bool) -> usize {
             let makes_sums = is_of_tables
                 && sql.contains("psu =>")
                 && is_asked(sql)
-                && asked.sent(&bank).iter().any(|sent| sent.contains("weft_rows") && sent.contains("GROUP BY"));
+                && asked.sent(&bank).iter().any(|sent| sent.contains("weft_groups") && sent.contains("GROUP BY"));
             makes_sums.then(|| estimates(asked, &bank))
         });
         let Some(answer) = answer else { continue };

@@ -15,6 +15,7 @@ use std::time::{Duration, SystemTime};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::receipt::{Receipt, Settings};
 use crate::{Code, Error};
 use chain::Link;
 
@@ -72,6 +73,8 @@ pub struct Asked {
     pub peer: Option<String>,
     pub kind: String,
     pub sql: String,
+    #[serde(default, flatten)]
+    pub settings: Settings,
     pub datasets: Vec<String>,
     pub policies: Vec<String>,
     pub started_at: DateTime<Utc>,
@@ -94,6 +97,8 @@ pub struct Ended {
     pub source_bytes: u64,
     pub planning_ms: f64,
     pub execution_ms: f64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<Receipt>,
 }
 
 /// A line of the log.

@@ -1,5 +1,6 @@
 //! Records of queries from before the process began, as the log has them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::log::{Asked, Ended};
@@ -17,6 +18,7 @@ pub(super) fn record(asked: Asked, ended: Option<Ended>) -> Option<Record> {
     Some(Record {
         id: asked.query_id.parse().ok()?,
         sql: asked.sql,
+        settings: asked.settings,
         kind: Kind::named(&asked.kind)?,
         datasets: asked.datasets,
         principal: asked.principal,
@@ -37,5 +39,6 @@ pub(super) fn record(asked: Asked, ended: Option<Ended>) -> Option<Record> {
         outcome: if is_lost { Outcome::Lost } else { Outcome::named(&ended.outcome)? },
         code: ended.code.as_deref().and_then(Code::named),
         error: ended.error,
+        receipt: ended.receipt.map(Arc::new),
     })
 }

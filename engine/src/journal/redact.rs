@@ -5,6 +5,8 @@ use std::ops::ControlFlow;
 use datafusion::sql::parser::{DFParserBuilder, Statement};
 use datafusion::sql::sqlparser::ast::{Expr, Value, visit_expressions_mut};
 
+use crate::receipt::{Receipt, Settings};
+
 /// What of a query's text is written down. What does not stand in the text, such as its datasets, is always.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Redact {
@@ -27,6 +29,25 @@ impl Redact {
             Redact::Nothing => sql.to_owned(),
             Redact::Literals => without_literals(sql).unwrap_or_else(|| HIDDEN.to_owned()),
             Redact::Sql => HIDDEN.to_owned(),
+        }
+    }
+
+    /// What came with a query, as it is written down.
+    pub(super) fn settings(self, settings: &Settings) -> Settings {
+        match self {
+            Redact::Nothing => settings.clone(),
+            _ => Settings {
+                params: settings.params.iter().map(|_| Some(HIDDEN.to_owned())).collect(),
+                ..settings.clone()
+            },
+        }
+    }
+
+    /// A receipt as it is written down.
+    pub(super) fn receipt(self, receipt: &Receipt) -> Receipt {
+        match self {
+            Redact::Nothing => receipt.clone(),
+            _ => receipt.redacted(),
         }
     }
 

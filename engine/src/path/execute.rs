@@ -17,6 +17,7 @@ use super::optimize::Optimized;
 use super::spilling;
 use crate::joins::{JoinFacts, joins};
 use crate::journal::Entry;
+use crate::receipt::{Digesting, Receipt};
 use crate::stream::{self, QueryStream};
 use crate::{Code, Error, Limits, Principal};
 
@@ -35,12 +36,19 @@ pub(crate) enum Step {
     Batch(RecordBatch),
     /// What a reader should know.
     Notice(String),
-    /// The caller's `max_rows` cut the rest.
-    Cut,
-    /// The last row has gone, after these joins.
-    End(Vec<JoinFacts>),
+    /// The last row has gone.
+    End(Ending),
     /// Why there is no more.
     Failed(Error),
+}
+
+/// What is known of a query once its last row has gone.
+pub(crate) struct Ending {
+    /// Whether the caller's `max_rows` cut the rest.
+    pub(crate) is_cut: bool,
+    /// Its joins, unless it was cut: they have not seen all of their rows then.
+    pub(crate) joins: Vec<JoinFacts>,
+    pub(crate) receipt: Option<Box<Receipt>>,
 }
 
 impl Optimized {
@@ -86,7 +94,8 @@ struct Cut {
 }
 
 async fn drive(optimized: Optimized, cut: Cut, sender: mpsc::Sender<Step>) -> Result<(), Error> {
-    let Optimized { mut physical, task, schema, permit, notices, second, .. } = optimized;
+    let Optimized { mut physical, task, schema, permit, notices, second, catalog, has_receipt, .. } = optimized;
+    let mut digesting = has_receipt.then(|| Digesting::new(SchemaRef::clone(&schema)));
     let mut batches = execute_stream(Arc::clone(&physical), Arc::clone(&task))?;
     let mut first = batches.next().await;
     let is_second = matches!(&first, Some(Err(error)) if second.helps(&physical, error));
@@ -98,7 +107,7 @@ async fn drive(optimized: Optimized, cut: Cut, sender: mpsc::Sender<Step>) -> Re
         first = batches.next().await;
     }
     let mut rows = 0;
-    let mut is_cut_short = false;
+    let mut is_cut = false;
     let mut batches = futures::stream::iter(first).chain(batches);
     while let Some(batch) = batches.next().await {
         let batch = stream::plain_batch(batch?, &schema)?;
@@ -106,26 +115,31 @@ async fn drive(optimized: Optimized, cut: Cut, sender: mpsc::Sender<Step>) -> Re
             continue;
         }
         let wanted = cut.max_rows.map_or(u64::MAX, |max| max - rows);
-        let (batch, is_cut) = head(batch, wanted);
+        let (batch, is_cut_here) = head(batch, wanted);
         rows += batch.num_rows() as u64;
         if cut.limit.is_some_and(|limit| rows > limit) {
             return Err(too_large(cut.limit.unwrap_or_default()));
         }
+        if let Some(digesting) = &mut digesting {
+            digesting.add(&batch);
+        }
         if batch.num_rows() > 0 && sender.send(Step::Batch(batch)).await.is_err() {
             return Ok(());
         }
-        if is_cut {
-            is_cut_short = true;
+        if is_cut_here {
+            is_cut = true;
             break;
         }
     }
-    let last = if is_cut_short { Step::Cut } else { Step::End(joins(&physical)) };
+    let joins = if is_cut { Vec::new() } else { joins(&physical) };
+    let receipt = digesting
+        .map(|digesting| Box::new(Receipt::of(&physical, catalog.reads(&physical), &notices, digesting.done())));
     let spilled = spilling::notice(&physical, is_second);
     drop((batches, physical, permit));
     for notice in notices.sentences().into_iter().chain(spilled) {
         let _ = sender.send(Step::Notice(notice)).await;
     }
-    let _ = sender.send(last).await;
+    let _ = sender.send(Step::End(Ending { is_cut, joins, receipt })).await;
     Ok(())
 }
 

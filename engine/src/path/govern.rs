@@ -14,7 +14,7 @@ use crate::disclosure::Failures;
 use crate::journal::Kind;
 use crate::policy::{Grants, Reads, verify_logical};
 use crate::survey::{self, Notices};
-use crate::weighted::is_weighted;
+use crate::weighted::{is_weighted, weight_of};
 use crate::{Code, Engine, Error, Principal, Query, codes, disclosure, grouping_sets, reach, stream, system, weighing};
 
 /// A plan that may run.
@@ -46,6 +46,7 @@ impl Planned {
             false => weighing::apply(plan, &self.reads, query, &notices)?,
         };
         let kind = kind(&plan, &self.datasets)?;
+        note_weights(&plan, &notices)?;
         let asked = disclosure::Asked {
             principal,
             grants: &self.grants,
@@ -111,6 +112,24 @@ fn refuse_explaining_policies(principal: &Principal, planned: &Planned) -> Resul
         )
         .hint("Run the query itself; system.queries has its times and rows."));
     }
+    Ok(())
+}
+
+/// Takes note of what weighted functions weigh by. A survey function's design is known once it is taken apart.
+fn note_weights(plan: &LogicalPlan, notices: &Notices) -> Result<(), Error> {
+    plan.apply_with_subqueries(|node| {
+        node.apply_expressions(|expr| {
+            expr.apply(|expr| {
+                let weight = match expr {
+                    Expr::AggregateFunction(call) => weight_of(call.func.name(), &call.params.args),
+                    Expr::WindowFunction(call) => weight_of(call.fun.name(), &call.params.args),
+                    _ => None,
+                };
+                weight.into_iter().for_each(|weight| notices.weigh(weight));
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    })?;
     Ok(())
 }
 

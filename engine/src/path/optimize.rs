@@ -20,7 +20,7 @@ use crate::policy::verify_physical;
 use crate::share::share_equal_parts;
 use crate::survey::Notices;
 use crate::turns::{Turn, busy};
-use crate::{Engine, Error, Principal, Transfers};
+use crate::{Catalog, Engine, Error, Principal, Transfers};
 
 /// A plan that runs, with its turn to do so.
 pub(super) struct Optimized {
@@ -33,6 +33,9 @@ pub(super) struct Optimized {
     pub(super) failures: Option<Failures>,
     /// For the case that memory does not suffice.
     pub(super) second: SecondPlan,
+    pub(super) catalog: Arc<dyn Catalog>,
+    /// Whether it is about data, and not about Weft: then there is a receipt.
+    pub(super) has_receipt: bool,
 }
 
 impl Governed {
@@ -73,9 +76,11 @@ impl Governed {
         }
         let task = engine.inner.sessions.task(&self.state, config, entry.id().to_string(), deadline.into_std());
         let (schema, datasets, notices) = (self.schema(), self.datasets(), Arc::clone(&self.notices));
+        let has_receipt = !matches!(self.kind(), Kind::Metadata | Kind::Explain);
+        let catalog = Arc::clone(&engine.inner.catalog);
         let failures = self.failures;
         let second = SecondPlan { state: self.state, logical, reads };
-        Ok(Optimized { physical, task, schema, datasets, permit, notices, failures, second })
+        Ok(Optimized { physical, task, schema, datasets, permit, notices, failures, second, catalog, has_receipt })
     }
 }
 

@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use arrow::array::{Array, ArrayRef, BooleanArray};
 use arrow::buffer::NullBuffer;
+use datafusion::logical_expr::Expr;
+use datafusion::logical_expr::expr::Cast;
 
 use crate::quality::{Grade, Judged, Quality};
 
@@ -32,6 +34,8 @@ pub(crate) struct Notices {
     is_discreet: AtomicBool,
     /// What other steps have to say.
     said: Mutex<BTreeSet<String>>,
+    /// The columns that weigh.
+    weights: Mutex<BTreeSet<String>>,
 }
 
 /// A thing to say.
@@ -137,6 +141,25 @@ impl Notices {
     /// Says a sentence, once.
     pub(crate) fn say(&self, sentence: String) {
         self.said.lock().unwrap_or_else(PoisonError::into_inner).insert(sentence);
+    }
+
+    /// Whether nothing is said of how many rows or estimates there are.
+    pub(crate) fn is_discreet(&self) -> bool {
+        self.is_discreet.load(Ordering::Relaxed)
+    }
+
+    /// Takes note of what weighs.
+    pub(crate) fn weigh(&self, weight: &Expr) {
+        let column = match weight {
+            Expr::Cast(Cast { expr, .. }) => expr,
+            weight => weight,
+        };
+        self.weights.lock().unwrap_or_else(PoisonError::into_inner).insert(column.to_string());
+    }
+
+    /// What weighs.
+    pub(crate) fn weights(&self) -> Vec<String> {
+        self.weights.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 
     /// Says that a call was weighed by a column.

@@ -119,6 +119,7 @@ fn taken_apart(aggregate: &Aggregate, reads: &[Read], notices: &Arc<Notices>) ->
         match (survey_call(expr), aggregate_call(expr)) {
             (Some((call, survey)), _) => {
                 let call = Call::of(call, survey, &aggregate.input, reads)?;
+                notices.weigh(&call.design.weight);
                 if call.design.ignores_replicates {
                     notices.without_replicates();
                 }

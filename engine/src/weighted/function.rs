@@ -106,6 +106,11 @@ impl Function {
         Self::new(Q::NAME, Q::PARAMETERS, Q::documentation(), accumulators)
     }
 
+    /// Which of its arguments is the weight.
+    pub(crate) fn weight_at(&self) -> Option<usize> {
+        self.parameters.iter().position(|parameter| parameter.name() == Parameter::WEIGHT.name())
+    }
+
     /// The function that only a plan rewrite can compute: whoever runs it anyway gets `refusal`.
     pub(crate) fn of_rewrite(
         name: &'static str,

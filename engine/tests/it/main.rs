@@ -14,6 +14,7 @@ mod periods;
 mod policies;
 mod quality;
 mod raking;
+mod receipts;
 mod reload;
 mod rights;
 mod share;

@@ -13,7 +13,7 @@ use crate::compose::Composition;
 use crate::rest::params::{self, Scalar};
 
 /// What this client calls itself in the journal.
-const CLIENT: &str = concat!("weft/", env!("CARGO_PKG_VERSION"));
+pub(super) const CLIENT: &str = concat!("weft/", env!("CARGO_PKG_VERSION"));
 
 /// What is asked, and how.
 #[derive(Debug, Clone, clap::Args)]

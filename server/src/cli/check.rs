@@ -49,7 +49,7 @@ pub(super) async fn run(args: Args) -> Result<(), Failure> {
         Failure::usage("The current folder is not a Weft home: it has no datasources.yaml, weft.yaml or datasets/.")
             .hint("Name one with --home DIR; weft demo makes one.")
     })?;
-    let home = Home::load(&folder, &compose::environment).map_err(OpenError::Problems)?;
+    let home = Home::load(&folder, &compose::variables(&folder)).map_err(OpenError::Problems)?;
     summarize(&folder, &home, &mut io::stdout().lock()).map_err(unwritten)?;
     let mut is_sound = true;
     if args.connect {

@@ -10,7 +10,7 @@ use catalogs::{Connections, Fault, Home, Problem, Problems, Registry, Settings};
 use engine::policy::Policies;
 use engine::{Engine, Principal};
 
-use super::{Composition, HomeArgs, OpenError, environment, folder};
+use super::{Composition, HomeArgs, OpenError, folder, variables};
 
 /// A source that has not shown its tables by then is looked at when somebody asks.
 const LOOK: Duration = Duration::from_secs(10);
@@ -57,14 +57,14 @@ impl Origin {
     /// The home without what has problems, and the problems.
     pub(super) fn read_usable(&self) -> Result<(Home, Problems), Problems> {
         let Some(folder) = &self.folder else { return Ok((self.local.clone(), Problems::default())) };
-        let (home, problems) = Home::load_usable(folder, &environment, &self.connections)?;
+        let (home, problems) = Home::load_usable(folder, &variables(folder), &self.connections)?;
         Ok((home.and(self.local.clone()), problems))
     }
 
     /// The home, which has no problem.
     fn read(&self) -> Result<Home, Problems> {
         let Some(folder) = &self.folder else { return Ok(self.local.clone()) };
-        Ok(Home::load_again(folder, &environment, &self.connections)?.and(self.local.clone()))
+        Ok(Home::load_again(folder, &variables(folder), &self.connections)?.and(self.local.clone()))
     }
 
     /// Who asks.

@@ -27,26 +27,42 @@ impl Secret {
     /// The secret of the state in `folder`: from the environment, else from its file, which is made where there is none.
     ///
     /// # Errors
-    /// `internal` where it can be neither read nor made, `invalid_argument` where it is none.
+    /// Those of [`of_variable`] and [`of_file`].
     pub fn of(folder: &Path) -> Result<Self, Error> {
-        if let Some(text) = crate::compose::environment(VARIABLE) {
-            let wrong = || Error::new(Code::InvalidArgument, format!("{VARIABLE} is not 64 hexadecimal digits."));
-            return read(text.trim()).ok_or_else(wrong);
+        match of_variable(VARIABLE)? {
+            Some(secret) => Ok(secret),
+            None => of_file(&folder.join(FILE)),
         }
-        let path = folder.join(FILE);
-        let unusable = || {
-            Error::new(Code::Internal, format!("The secret in {} cannot be used.", path.display()))
-                .hint(format!("It is a file with 64 hexadecimal digits, for its owner only; or set {VARIABLE}."))
-        };
-        make(&path).map_err(|error| unusable().cause(error))?;
-        let text = std::fs::read_to_string(&path).map_err(|error| unusable().cause(error))?;
-        read(text.trim()).ok_or_else(unusable)
     }
 
     /// The key for one purpose; `purpose` is a sentence that nothing else uses.
     pub fn key(&self, purpose: &str) -> [u8; BYTES] {
         blake3::derive_key(purpose, &self.0)
     }
+}
+
+/// The secret that a variable of the environment holds, where it is set.
+///
+/// # Errors
+/// `invalid_argument` where it is none.
+pub(super) fn of_variable(name: &str) -> Result<Option<Secret>, Error> {
+    let Some(text) = crate::compose::environment(name) else { return Ok(None) };
+    let wrong = || Error::new(Code::InvalidArgument, format!("{name} is not 64 hexadecimal digits."));
+    read(text.trim()).ok_or_else(wrong).map(Some)
+}
+
+/// The secret in a file, which is made where there is none.
+///
+/// # Errors
+/// `internal` where it can be neither read nor made, or is none.
+pub(super) fn of_file(path: &Path) -> Result<Secret, Error> {
+    let unusable = || {
+        Error::new(Code::Internal, format!("The secret in {} cannot be used.", path.display()))
+            .hint("It is a file with 64 hexadecimal digits, for its owner only.")
+    };
+    make(path).map_err(|error| unusable().cause(error))?;
+    let text = std::fs::read_to_string(path).map_err(|error| unusable().cause(error))?;
+    read(text.trim()).ok_or_else(unusable)
 }
 
 /// Makes the file whole or not at all, also where two processes come at once.

@@ -397,3 +397,50 @@ fn help_tells_every_command_with_an_example() {
     }
     assert!(help(&["--version"]).starts_with("weft "));
 }
+
+#[test]
+fn a_receipt_is_shown_and_asked_again() {
+    let folder = folder();
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join("home").join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    write("weft.yaml", "data_dir: state\n");
+    write("data/people.csv", PEOPLE);
+    write("datasets/shop.yaml", "dataset: {id: shop, name: Shop}\ndatabase: {type: csv, connection: {path: data}}\n");
+    let home = |args: &[&str]| weft(folder.path()).env("WEFT_HOME", "home").args(args).output().unwrap();
+    assert_ok(&home(&[
+        "query",
+        "SELECT city, sum(amount) AS s FROM shop.people WHERE id < $1 GROUP BY city",
+        "--param",
+        "3",
+    ]));
+    let list = home(&["audit", "list"]);
+    let asked: serde_json::Value = serde_json::from_str(out(&list).lines().last().unwrap()).unwrap();
+    let id = asked["asked"]["query_id"].as_str().unwrap();
+
+    let shown = home(&["receipts", "show", id]);
+    assert_ok(&shown);
+    for said in [
+        "parameters:      3",
+        "unweighted base: 2 rows",
+        "source:          shop, people.csv, ",
+        "policies:        none",
+    ] {
+        assert!(out(&shown).contains(said), "{said}: {}", out(&shown));
+    }
+    let json: serde_json::Value = serde_json::from_str(&out(&home(&["receipts", "show", id, "--json"]))).unwrap();
+    assert_eq!(json["answer"]["rows"], 2);
+
+    let same = home(&["receipts", "replay", id]);
+    assert_ok(&same);
+    assert_eq!(out(&same), "The same answer, of the same versions.\n");
+    write("data/people.csv", &PEOPLE.replace("10.5", "11.5"));
+    let other = home(&["receipts", "replay", id, "--json"]);
+    assert_eq!(other.status.code(), Some(1), "{}", err(&other));
+    let changes: serde_json::Value = serde_json::from_str(&out(&other)).unwrap();
+    let what: Vec<&str> = changes.as_array().unwrap().iter().map(|change| change["what"].as_str().unwrap()).collect();
+    assert_eq!(what, ["values of \"s\"", "version of shop people.csv"]);
+    assert_fails(&home(&["receipts", "show", "01a20699-a810-72b7-bfd8-67ea488845d2"]), 2, &["no query with this id"]);
+}

@@ -108,8 +108,14 @@ async fn tools_are_listed_by_name_with_schemas_that_stand_alone() {
     for talk in Talk::both(&engine()).await {
         let tools = talk.client.list_all_tools().await.unwrap();
         let names: Vec<_> = tools.iter().map(|tool| tool.name.as_ref()).collect();
-        let expected =
-            ["describe_dataset", "execute_multi_query", "execute_query", "get_global_context", "list_datasets"];
+        let expected = [
+            "describe_dataset",
+            "execute_multi_query",
+            "execute_query",
+            "get_global_context",
+            "get_receipt",
+            "list_datasets",
+        ];
         assert_eq!(names, expected);
         for tool in tools {
             let schemas = json!([tool.input_schema, tool.output_schema]);
@@ -395,7 +401,7 @@ impl Http {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/mcp", listener.local_addr().unwrap());
         let mut server = JoinSet::new();
-        let router = identify::by(Arc::new(Everybody(Principal::local())), mcp::router(engine, true));
+        let router = identify::by(Arc::new(Everybody(Principal::local())), None, mcp::router(engine, true));
         server.spawn(async move { axum::serve(listener, router).await });
         let client = reqwest::Client::builder().user_agent("curl/8").build().unwrap();
         Self { url, client, _server: server }

@@ -369,7 +369,7 @@ async fn the_page_needs_nothing_from_elsewhere() {
     let house = House::open().await;
     let api: Value = house.get("/openapi.json").send().await.unwrap().json().await.unwrap();
     let paths: Vec<&str> = api["paths"].as_object().unwrap().keys().map(String::as_str).collect();
-    assert_eq!(paths.len(), 10, "{paths:?}");
+    assert_eq!(paths.len(), 11, "{paths:?}");
     assert!(api["components"]["schemas"]["SqlRequest"]["properties"]["apply_weights"].is_object());
     let page = house.get("/docs/").send().await.unwrap().text().await.unwrap();
     assert!(page.contains("swagger-ui"));

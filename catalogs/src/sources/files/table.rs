@@ -38,6 +38,7 @@ const AT_ONCE: usize = 16;
 /// A table of files.
 #[derive(Debug)]
 pub(crate) struct FileTable {
+    source: Arc<str>,
     found: Found,
     files: Vec<ScannedFile>,
     format: Arc<dyn Format>,
@@ -54,6 +55,8 @@ pub(crate) struct FileTable {
 /// One file with what was learned about it.
 #[derive(Debug, Clone)]
 pub(crate) struct ScannedFile {
+    /// The id of its source.
+    pub(crate) source: Arc<str>,
     pub(crate) file: DataFile,
     /// The file's own columns, in its own order.
     pub(crate) columns: SchemaRef,
@@ -66,6 +69,7 @@ impl FileTable {
     /// Looks into the files far enough to know their columns. What `before` knows of files that are still the same is
     /// taken over.
     pub(crate) async fn open(
+        source: Arc<str>,
         found: Found,
         format: Arc<dyn Format>,
         before: Option<Arc<FileTable>>,
@@ -97,14 +101,16 @@ impl FileTable {
             if columns.fields().is_empty() {
                 continue; // An empty file has no rows.
             }
-            files.push(ScannedFile { meta: object_meta(file)?, file: file.clone(), columns, values, statistics: None });
+            let (source, meta) = (Arc::clone(&source), object_meta(file)?);
+            files.push(ScannedFile { source, meta, file: file.clone(), columns, values, statistics: None });
         }
         let schema = TableSchema::builder(schema)
             .with_table_partition_cols(partitions.iter().cloned().map(Arc::new).collect::<Vec<_>>())
             .build();
         let url = store_url(&found)?;
         let statistics = Statistics::new_unknown(schema.table_schema());
-        let mut table = Self { found, files, format, schema, merged, partitions, store, url, statistics, learned };
+        let mut table =
+            Self { source, found, files, format, schema, merged, partitions, store, url, statistics, learned };
         table.learn_statistics(&before).await;
         if let Some(before) = before.filter(|before| before.schema.table_schema() == table.schema.table_schema()) {
             table.learned.take_files(&before.learned);
@@ -208,7 +214,8 @@ impl FileTable {
         }
         let statistics = self.format.statistics(&store, &file, self.schema.file_schema()).await;
         let statistics = statistics.map(|own| Arc::new(with_partitions(own, &values)));
-        let scanned = ScannedFile { meta: object_meta(&file)?, file, columns, values, statistics };
+        let (source, meta) = (Arc::clone(&self.source), object_meta(&file)?);
+        let scanned = ScannedFile { source, meta, file, columns, values, statistics };
         self.learned.keep(&scanned);
         Ok(Some(scanned))
     }
@@ -279,6 +286,11 @@ impl TableProvider for FileTable {
 }
 
 impl ScannedFile {
+    /// What tells it from another file of its name: its size, its time, and what its store calls it.
+    pub(crate) fn told_by(&self) -> (u64, DateTime<Utc>, Option<&str>) {
+        (self.meta.size, self.meta.last_modified, self.meta.version.as_deref())
+    }
+
     fn partitioned(&self) -> PartitionedFile {
         let mut file = PartitionedFile::new_from_meta(self.meta.clone()).with_partition_values(self.values.clone());
         // `with_statistics` would call a NULL partition value a value.

@@ -21,7 +21,7 @@ use r2d2::{ManageConnection, PooledConnection};
 use super::address::Address;
 use super::failure::{Failure, Place};
 use super::options::Settings;
-use super::session::{Limits, Session};
+use super::session::{Limits, Session, has_windows};
 use crate::sources::remote::Breaker;
 
 /// The connections of one source.
@@ -45,6 +45,8 @@ struct Opened {
 struct Counts {
     open: AtomicU32,
     leased: AtomicU32,
+    /// Whether the server is older than windows in SQL, as the latest connection found.
+    lacks_windows: AtomicBool,
 }
 
 impl Pool {
@@ -65,6 +67,11 @@ impl Pool {
 
     pub(super) fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// Whether statements may say OVER. Before the first connection there is nothing to ask of.
+    pub(super) fn has_windows(&self) -> bool {
+        !self.counts.lacks_windows.load(Ordering::Relaxed)
     }
 
     /// Why the server is not asked at present, if it is not.
@@ -235,7 +242,9 @@ impl Slot {
     fn open(&mut self, address: &Arc<Address>, counts: &Arc<Counts>) -> Result<(), mysql::Error> {
         let mut client = address.connect()?;
         let version: Option<String> = client.query_first("SELECT VERSION()")?;
-        self.limits = Limits::of(version.as_deref().unwrap_or_default());
+        let version = version.unwrap_or_default();
+        self.limits = Limits::of(&version);
+        counts.lacks_windows.store(!has_windows(&version), Ordering::Relaxed);
         client.query_drop("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")?;
         self.client = Some(client);
         counts.open.fetch_add(1, Ordering::Relaxed);

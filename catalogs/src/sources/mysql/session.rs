@@ -71,24 +71,32 @@ pub(super) enum Limits {
 
 impl Limits {
     pub(super) fn of(version: &str) -> Self {
-        // So MariaDB calls itself before old replicas.
-        let version = version.strip_prefix("5.5.5-").unwrap_or(version);
-        let mut numbers = version.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse().unwrap_or(0));
-        let mut next = || numbers.next().unwrap_or(0_u32);
-        let version_number = (next(), next(), next());
-        if version.contains("MariaDB") {
-            if version_number >= (10, 1, 1) { Limits::Seconds } else { Limits::None }
-        } else if version_number >= (5, 7, 8) {
-            Limits::Millis
-        } else {
-            Limits::None
+        match number(version) {
+            (true, number) if number >= (10, 1, 1) => Limits::Seconds,
+            (false, number) if number >= (5, 7, 8) => Limits::Millis,
+            _ => Limits::None,
         }
     }
 }
 
+/// Whether a server knows windows, as in `min(x) OVER (PARTITION BY k)`.
+pub(super) fn has_windows(version: &str) -> bool {
+    let (is_mariadb, number) = number(version);
+    number >= if is_mariadb { (10, 2, 0) } else { (8, 0, 0) }
+}
+
+/// Whether it is MariaDB, and the number of a version.
+fn number(version: &str) -> (bool, (u32, u32, u32)) {
+    // So MariaDB calls itself before old replicas.
+    let version = version.strip_prefix("5.5.5-").unwrap_or(version);
+    let mut numbers = version.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse().unwrap_or(0));
+    let mut next = || numbers.next().unwrap_or(0);
+    (version.contains("MariaDB"), (next(), next(), next()))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Limits, Session};
+    use super::{Limits, Session, has_windows};
 
     #[test]
     fn every_server_is_told_in_its_own_way() {
@@ -103,6 +111,8 @@ mod tests {
             ("", Limits::None),
         ] {
             assert_eq!(Limits::of(version), limits, "{version}");
+            let is_old = ["10.0.38-MariaDB", "5.7.44-log", "5.6.51", ""].contains(&version);
+            assert_eq!(has_windows(version), !is_old, "{version}");
         }
     }
 

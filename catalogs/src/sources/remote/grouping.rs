@@ -11,8 +11,9 @@ use datafusion::common::tree_node::{Transformed, TransformedResult};
 use datafusion::datasource::provider_as_source;
 use datafusion::logical_expr::expr::{AggregateFunction, Alias};
 use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, LogicalPlanBuilder, ident};
+use engine::RowSums;
 
-use super::kept::Notes;
+use super::kept::noted;
 use super::question::Question;
 use super::subplan::Subplan;
 use super::sums::{Rows, Sums};
@@ -34,15 +35,19 @@ enum Wanted {
 }
 
 impl Grouping {
+    /// Whether it asks for the sums of a survey design.
+    pub(super) fn has_sums(&self) -> bool {
+        self.calls.iter().any(|wanted| matches!(wanted, Wanted::Sums(_)))
+    }
+
     /// Whether there are so many groups, as far as the database knows of its columns, that their sums are more to fetch than the rows
     /// would be.
     pub(super) fn is_larger_than<C: RemoteColumn>(&self, table: &Relation<C>) -> bool {
         const ROWS_PER_GROUP: u64 = 4;
-        let has_sums = self.calls.iter().any(|wanted| matches!(wanted, Wanted::Sums(_)));
         let is_key = |column: &C| self.keys.iter().any(|(name, _)| name == column.field().name());
         let columns = table.columns.iter().zip(table.values.iter());
         let groups = columns.filter(|(column, _)| is_key(column)).filter_map(|(_, values)| values.distinct).max();
-        let rows = table.row_estimate.filter(|_| has_sums);
+        let rows = table.row_estimate.filter(|_| self.has_sums());
         rows.zip(groups).is_some_and(|(rows, groups)| groups.saturating_mul(ROWS_PER_GROUP) > rows)
     }
 }
@@ -62,20 +67,21 @@ pub(crate) struct Call {
 
 /// Moves the aggregates of `plan` into the databases that can do them.
 pub(crate) fn push_aggregates(plan: LogicalPlan) -> Result<LogicalPlan> {
-    let notes = Notes::of(&plan);
     plan.transform_up_with_subqueries(|node| {
         let LogicalPlan::Aggregate(aggregate) = &node else { return Ok(Transformed::no(node)) };
         match pushed(aggregate)? {
             Some(plan) => Ok(Transformed::yes(plan)),
-            None => notes.add(node, |node| kept(node).unwrap_or_default()),
+            None => {
+                let notes = kept(aggregate).unwrap_or_default();
+                noted(node, notes)
+            }
         }
     })
     .data()
 }
 
 /// What an aggregate is not pushed for.
-fn kept(plan: &LogicalPlan) -> Option<Vec<String>> {
-    let LogicalPlan::Aggregate(aggregate) = plan else { return None };
+fn kept(aggregate: &Aggregate) -> Option<Vec<String>> {
     let input = Subplan::of(&aggregate.input)?;
     let one = |key: &[Expr], call: &[Expr]| {
         let alone = Aggregate::try_new(Arc::clone(&aggregate.input), key.to_vec(), call.to_vec()).ok()?;
@@ -84,9 +90,16 @@ fn kept(plan: &LogicalPlan) -> Option<Vec<String>> {
     let keys = aggregate.group_expr.iter().filter(|key| one(&[(*key).clone()], &[]).is_none());
     let calls = aggregate.aggr_expr.iter().filter(|call| one(&[], &[(*call).clone()]).is_none());
     let keys = keys.map(|key| format!("groups, since those of {key} may differ there"));
-    let calls = calls.map(|call| format!("groups, since {call} may differ there"));
+    // The higher levels of an estimate are for nobody else.
+    let is_inner = |call: &&Expr| function(call).is_some_and(|call| is_level(call) && RowSums::of(call).is_none());
+    let calls = calls.filter(|call| !is_inner(call)).map(|call| format!("groups, since {call} may differ there"));
     let notes: Vec<String> = keys.chain(calls).collect();
-    Some(if notes.is_empty() { vec!["groups, which are not much fewer than the rows".to_owned()] } else { notes })
+    let is_all_here = aggregate.aggr_expr.iter().any(|call| is_inner(&call));
+    Some(if notes.is_empty() && !is_all_here {
+        vec!["groups, which are not much fewer than the rows".to_owned()]
+    } else {
+        notes
+    })
 }
 
 fn pushed(aggregate: &Aggregate) -> Result<Option<LogicalPlan>> {
@@ -131,6 +144,11 @@ fn grouping(aggregate: &Aggregate, input: &Subplan<'_>) -> Option<Grouping> {
     Some(Grouping { keys, calls })
 }
 
+/// Whether a call is a level of a survey estimate.
+fn is_level(call: &AggregateFunction) -> bool {
+    call.func.name().starts_with("svy_")
+}
+
 fn function(expression: &Expr) -> Option<&AggregateFunction> {
     match expression {
         Expr::AggregateFunction(function) => Some(function),
@@ -160,14 +178,17 @@ pub(super) fn question<R: Remote>(table: &Question<R>, grouping: &Grouping) -> O
     let mut selected = Vec::new();
     let mut columns = Vec::new();
     let mut keys = Vec::new();
+    // What groups and calls name of the table.
+    let mut read: Vec<String> = Vec::new();
     for (name, field) in &grouping.keys {
         let origin = find(name)?;
         let key = R::key(origin)?;
         selected.push(format!("{key} AS {}", R::identifier(field.name())));
         columns.push(R::derived(field, Some(origin))?);
+        read.push(R::identifier(name));
         keys.push(key);
     }
-    let mut rows = Rows::default();
+    let mut rows = Rows::of(&table.columns);
     for wanted in &grouping.calls {
         let (call, field) = match wanted {
             Wanted::Call(call, field) => (call, field),
@@ -180,7 +201,10 @@ pub(super) fn question<R: Remote>(table: &Question<R>, grouping: &Grouping) -> O
             }
         };
         let origin = match &call.column {
-            Some(name) => Some(find(name)?),
+            Some(name) => {
+                read.push(R::identifier(name));
+                Some(find(name)?)
+            }
             None => None,
         };
         let value = R::aggregate(call, origin, field.data_type())?;
@@ -189,7 +213,9 @@ pub(super) fn question<R: Remote>(table: &Question<R>, grouping: &Grouping) -> O
         columns.push(R::derived(field, origin.filter(|_| keeps_values))?);
     }
     let by = if keys.is_empty() { String::new() } else { format!(" GROUP BY {}", keys.join(", ")) };
-    let tail = if rows.are_plain() { table.tail() } else { rows.from(table) };
+    read.sort_unstable();
+    read.dedup();
+    let tail = if rows.are_plain() { table.tail() } else { rows.from(table, &read, &keys) };
     let from = format!("(SELECT {} {tail}{by}) AS grouped", selected.join(", "));
     Some(Question::of_select(from, columns.into()))
 }

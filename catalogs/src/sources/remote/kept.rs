@@ -1,5 +1,5 @@
-//! What stays here of a plan that is shown, and why: conditions, groups, first rows and joins over a database's table that it
-//! is not asked for. The notes stand at the table's scan.
+//! What stays here of a plan, and why: conditions, groups, first rows and joins over a database's table that it is not asked for.
+//! The notes stand at the table's scan, for EXPLAIN and for receipts.
 
 use std::sync::Arc;
 
@@ -12,49 +12,32 @@ use datafusion::logical_expr::{Expr, Filter, Join, LogicalPlan, TableScan};
 use super::subplan::Subplan;
 use super::table::RemoteTable;
 
-/// Notes of a plan that is shown.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Notes {
-    are_shown: bool,
-}
-
-impl Notes {
-    pub(super) fn of(plan: &LogicalPlan) -> Self {
-        Self { are_shown: matches!(plan, LogicalPlan::Explain(_) | LogicalPlan::Analyze(_)) }
+/// The plan with notes at the first scan of a database's table in it.
+pub(super) fn noted(plan: LogicalPlan, mut notes: Vec<String>) -> Result<Transformed<LogicalPlan>> {
+    if notes.is_empty() {
+        return Ok(Transformed::no(plan));
     }
-
-    /// The plan with notes at the first scan of a database's table in it.
-    pub(super) fn add(
-        self,
-        plan: LogicalPlan,
-        notes: impl FnOnce(&LogicalPlan) -> Vec<String>,
-    ) -> Result<Transformed<LogicalPlan>> {
-        let mut notes = if self.are_shown { notes(&plan) } else { Vec::new() };
-        if notes.is_empty() {
-            return Ok(Transformed::no(plan));
+    let noted = plan.transform_down(|node| match &node {
+        LogicalPlan::TableScan(scan) => {
+            let Some(table) = table(scan) else { return Ok(Transformed::no(node)) };
+            let source = provider_as_source(Arc::new(table.with_notes(std::mem::take(&mut notes))));
+            let scan = LogicalPlan::TableScan(TableScan { source, ..scan.clone() });
+            Ok(Transformed::new(scan, true, TreeNodeRecursion::Stop))
         }
-        let noted = plan.transform_down(|node| match &node {
-            LogicalPlan::TableScan(scan) => {
-                let Some(table) = table(scan) else { return Ok(Transformed::no(node)) };
-                let source = provider_as_source(Arc::new(table.with_notes(std::mem::take(&mut notes))));
-                let scan = LogicalPlan::TableScan(TableScan { source, ..scan.clone() });
-                Ok(Transformed::new(scan, true, TreeNodeRecursion::Stop))
-            }
-            _ => Ok(Transformed::no(node)),
-        })?;
-        Ok(Transformed::yes(noted.data))
-    }
+        _ => Ok(Transformed::no(node)),
+    })?;
+    Ok(Transformed::yes(noted.data))
 }
 
 /// The plan with notes of the conditions and joins that stayed here. Groups and first rows are noted where they are not pushed.
 pub(crate) fn note_kept(plan: LogicalPlan) -> Result<LogicalPlan> {
-    let notes = Notes::of(&plan);
     plan.transform_up_with_subqueries(|node| {
-        notes.add(node, |node| match node {
+        let notes = match &node {
             LogicalPlan::Filter(filter) => of_conditions(filter),
-            LogicalPlan::Join(join) => of_join(node, join).into_iter().collect(),
+            LogicalPlan::Join(join) => of_join(&node, join).into_iter().collect(),
             _ => Vec::new(),
-        })
+        };
+        noted(node, notes)
     })
     .data()
 }

@@ -3,10 +3,11 @@
 
 use std::collections::HashSet;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
+use chrono::{DateTime, Utc};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
@@ -24,6 +25,7 @@ use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSe
 use datafusion::physical_plan::statistics::StatisticsArgs;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
+use engine::receipt::SourceRead;
 use engine::{Expected, Transfers};
 use futures::{StreamExt, TryStreamExt};
 
@@ -45,6 +47,8 @@ pub(super) struct RemoteExec {
     filters: Vec<Arc<dyn PhysicalExpr>>,
     /// The dynamic filters that a join in this plan completes: worth waiting for.
     awaited: Arc<HashSet<u64>>,
+    /// What it has asked, and when.
+    sent: Arc<OnceLock<(String, DateTime<Utc>)>>,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
 }
@@ -65,6 +69,7 @@ impl RemoteExec {
             notes: Arc::default(),
             filters: Vec::new(),
             awaited: Arc::default(),
+            sent: Arc::default(),
             properties: Arc::new(properties),
             metrics: ExecutionPlanMetricsSet::new(),
         }
@@ -90,6 +95,23 @@ impl RemoteExec {
             // Conditions may leave any part of it.
             is_sure: !self.has_filters() && self.asked.is_whole(),
         })
+    }
+
+    /// What it has read.
+    fn has_read(&self) -> SourceRead {
+        let metrics = self.metrics.clone_inner();
+        let fetched = metrics.sum_by_name("bytes_fetched").map(|bytes| bytes.as_usize() as u64);
+        let sent = self.sent.get();
+        SourceRead {
+            source: self.asked.source().to_owned(),
+            table: Some(self.table.clone()),
+            asked: sent.map(|(sql, _)| sql.clone()),
+            kept_here: self.notes.to_vec(),
+            rows: metrics.output_rows().map(|rows| rows as u64),
+            bytes: fetched,
+            version: None,
+            as_of: sent.map(|(_, at)| *at),
+        }
     }
 
     /// `rows`, counted on their way in.
@@ -118,6 +140,11 @@ impl RemoteExec {
     pub(super) fn has_filters(&self) -> bool {
         !self.filters.is_empty()
     }
+}
+
+/// What a step has read, if it is one that asks a database.
+pub(crate) fn has_read(step: &Arc<dyn ExecutionPlan>) -> Option<SourceRead> {
+    step.downcast_ref::<RemoteExec>().map(RemoteExec::has_read)
 }
 
 impl fmt::Debug for RemoteExec {
@@ -221,15 +248,16 @@ impl ExecutionPlan for RemoteExec {
         }
         let metrics = BaselineMetrics::new(&self.metrics, partition);
         if self.filters.is_empty() {
-            let rows = self.asked.read(&[], &context, metrics);
+            let rows = self.asked.read(&[], &context, metrics, &self.sent);
             return Ok(self.counted(rows, partition, &context));
         }
         let (asked, filters, awaited) = (Arc::clone(&self.asked), self.filters.clone(), Arc::clone(&self.awaited));
+        let sent = Arc::clone(&self.sent);
         let within = Arc::clone(&context);
         let rows = async move {
             // Without the keys in time, all rows are asked for: that is slower, and no less right.
             let _ = tokio::time::timeout(PATIENCE, completed(&filters, &awaited)).await;
-            Ok::<_, DataFusionError>(asked.read(&filters, &within, metrics))
+            Ok::<_, DataFusionError>(asked.read(&filters, &within, metrics, &sent))
         };
         let stream = futures::stream::once(rows).try_flatten();
         let rows = Box::pin(RecordBatchStreamAdapter::new(Arc::clone(self.asked.schema()), stream));
@@ -265,6 +293,7 @@ trait Asked: fmt::Debug + Send + Sync {
         filters: &[Arc<dyn PhysicalExpr>],
         context: &Arc<TaskContext>,
         metrics: BaselineMetrics,
+        sent: &OnceLock<(String, DateTime<Utc>)>,
     ) -> SendableRecordBatchStream;
 }
 
@@ -304,12 +333,25 @@ impl<R: Remote> Asked for Ask<R> {
         filters: &[Arc<dyn PhysicalExpr>],
         context: &Arc<TaskContext>,
         metrics: BaselineMetrics,
+        sent: &OnceLock<(String, DateTime<Utc>)>,
     ) -> SendableRecordBatchStream {
         let more = filters.iter().filter_map(|filter| keys::sql::<R>(filter, &self.question.columns));
         let question = self.question.clone().with_conditions(more);
         let has_keys = filters.iter().any(keys::has_list);
+        sent.get_or_init(|| (shortened(question.sql()), Utc::now()));
         self.remote.read(Question { has_keys, ..question }, context, metrics)
     }
+}
+
+/// The beginning of a statement that is too long to be kept, such as one with all the keys of a join.
+fn shortened(mut sql: String) -> String {
+    const LONGEST: usize = 8 << 10;
+    if sql.len() > LONGEST {
+        let bytes = sql.len();
+        sql.truncate(sql.floor_char_boundary(LONGEST));
+        sql.push_str(&format!(".. ({bytes} bytes)"));
+    }
+    sql
 }
 
 /// The dynamic filters in an expression.

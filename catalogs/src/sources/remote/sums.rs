@@ -1,7 +1,7 @@
 //! The first level of a survey estimate in the database: sums over the rows of each PSU, so that no row of its own crosses the wire.
 //!
-//! The sums are of distances from an origin, the average of a few of the values: a database keeps nothing of what rounding takes
-//! from a sum, and little is taken from one of small numbers.
+//! The sums are of distances from an origin, one of the group's own values: a database keeps nothing of what rounding takes from a
+//! sum, little is taken from one of small numbers, and values that are all the same are at no distance at all.
 
 use std::sync::Arc;
 
@@ -15,10 +15,9 @@ use super::question::Question;
 use super::subplan::Subplan;
 use super::{Remote, RemoteColumn, predicate};
 
-/// So many values say where all of them are.
-const SAMPLE: usize = 1000;
-/// Doubles beyond this have no squares.
-const FARTHEST: &str = "1e100";
+/// Doubles beyond this have no squares, and those below the other nothing else than 0: databases refuse to make either.
+const FARTHEST: &str = "1e150";
+const NEAREST: &str = "1e-150";
 
 /// The sums of one call, by the names of the table's columns.
 #[derive(Debug)]
@@ -86,16 +85,19 @@ impl Sums {
             Some(filter) => Some(rows.named(predicate::<R>(filter, all)?)),
             None => None,
         };
-        let origin: Vec<String> = variables.iter().map(|variable| rows.origin::<R>(variable)).collect();
+        let of_domain: Vec<String> = filter.iter().cloned().collect();
+        let are_there: Vec<String> = variables.iter().filter_map(Double::is_there).collect();
+        let are_known: Vec<String> = variables.iter().flat_map(Double::is_known).collect();
+        let valued = [of_domain.clone(), are_there].concat();
+        let counted = [of_domain.clone(), are_known.clone(), vec![format!("{weight} > 0")]].concat();
+        let origin: Vec<String> = variables.iter().map(|variable| rows.origin(variable, &counted)).collect();
         let distances: Vec<String> =
             variables.iter().zip(&origin).map(|(one, origin)| format!("({} - {origin})", one.name)).collect();
-        let are_known: Vec<String> = variables.iter().flat_map(Double::is_known).collect();
         let are_near = variables.iter().zip(&distances).filter(|(variable, _)| variable.may_be_far);
-        let are_near: Vec<String> = are_near.map(|(_, distance)| format!("abs({distance}) <= {FARTHEST}")).collect();
-
-        let of_domain: Vec<String> = filter.iter().cloned().collect();
-        let valued = [of_domain.clone(), are_known.clone()].concat();
-        let counted = [valued.clone(), vec![format!("{weight} > 0")]].concat();
+        let is_near = |(_, distance): (&Double, &String)| {
+            format!("({distance} = 0 OR abs({distance}) BETWEEN {NEAREST} AND {FARTHEST})")
+        };
+        let are_near: Vec<String> = are_near.map(is_near).collect();
         let near = [counted.clone(), are_near.clone()].concat();
         let count = |conditions: &[String]| match conditions {
             [] => "count(*)".to_owned(),
@@ -166,21 +168,25 @@ struct Double {
     may_be_far: bool,
     /// What holds of a value that is no number.
     is_undefined: Option<String>,
-    /// Where all of its values are near to, if that is known.
-    origin: Option<&'static str>,
+    /// Whether it is the same of every row.
+    is_constant: bool,
 }
 
 impl Double {
     /// One that is no double in the database's table, and so never far.
-    fn exact(name: String, may_be_null: bool, origin: Option<&'static str>) -> Self {
-        Self { name, may_be_null, may_be_far: false, is_undefined: None, origin }
+    fn exact(name: String, may_be_null: bool) -> Self {
+        Self { name, may_be_null, may_be_far: false, is_undefined: None, is_constant: false }
     }
 
-    /// What must hold for it to have a value.
+    /// What must hold for it not to be NULL.
+    fn is_there(&self) -> Option<String> {
+        self.may_be_null.then(|| format!("({} IS NOT NULL)", self.name))
+    }
+
+    /// What must hold for it to have a value that is a number.
     fn is_known(&self) -> impl Iterator<Item = String> {
-        let not_null = self.may_be_null.then(|| format!("({} IS NOT NULL)", self.name));
         let defined = self.is_undefined.iter().map(|undefined| format!("(NOT {undefined})"));
-        not_null.into_iter().chain(defined)
+        self.is_there().into_iter().chain(defined)
     }
 }
 
@@ -192,7 +198,8 @@ fn double<R: Remote>(expression: &Expr, columns: &[R::Column], rows: &mut Rows) 
             let ScalarValue::Float64(Some(value)) = value.cast_to(&DataType::Float64).ok()? else { return None };
             let number = if value == 1.0 { "1" } else { "0" };
             let is_flag = value == 1.0 || value == 0.0;
-            is_flag.then(|| Some(Double::exact(rows.named(R::as_double(number)?), false, Some(number))))?
+            let name = rows.named(R::as_double(number)?);
+            is_flag.then_some(Double { is_constant: true, ..Double::exact(name, false) })
         }
         Expr::Column(named) => {
             let column = columns.iter().find(|column| *column.field().name() == named.name)?;
@@ -200,12 +207,12 @@ fn double<R: Remote>(expression: &Expr, columns: &[R::Column], rows: &mut Rows) 
             let mut as_double = || Some(rows.named(R::as_double(&column.selected())?));
             match column.field().data_type() {
                 data_type if data_type.is_integer() || matches!(data_type, DataType::Decimal128(..)) => {
-                    Some(Double::exact(as_double()?, may_be_null, None))
+                    Some(Double::exact(as_double()?, may_be_null))
                 }
                 DataType::Float32 | DataType::Float64 => {
                     let name = as_double()?;
                     let is_undefined = R::undefined(&name);
-                    Some(Double { name, may_be_null, may_be_far: true, is_undefined, origin: None })
+                    Some(Double { may_be_far: true, is_undefined, ..Double::exact(name, may_be_null) })
                 }
                 DataType::Boolean => truth::<R>(&column.truth()?, rows),
                 _ => None,
@@ -218,17 +225,27 @@ fn double<R: Remote>(expression: &Expr, columns: &[R::Column], rows: &mut Rows) 
 /// A truth value as a double.
 fn truth<R: Remote>(condition: &str, rows: &mut Rows) -> Option<Double> {
     let double = R::as_double(&format!("(CASE WHEN {condition} THEN 1 WHEN NOT {condition} THEN 0 END)"))?;
-    Some(Double::exact(rows.named(double), true, Some("0")))
+    Some(Double::exact(rows.named(double), true))
 }
 
-/// The rows that are summed: those of a table, what is computed of each, and where its values are near to.
-#[derive(Debug, Default)]
+/// The rows that are summed: columns of a table, what is computed of each row, and what of the rows of its group.
+#[derive(Debug)]
 pub(super) struct Rows {
+    /// What the names of computed columns begin with, as no column of the table does.
+    prefix: String,
     computed: Vec<String>,
-    origins: Vec<Double>,
+    origins: Vec<String>,
 }
 
 impl Rows {
+    pub(super) fn of<C: RemoteColumn>(columns: &[C]) -> Self {
+        let mut prefix = "weft_".to_owned();
+        while columns.iter().any(|column| column.field().name().starts_with(&prefix)) {
+            prefix.push('_');
+        }
+        Self { prefix, computed: Vec::new(), origins: Vec::new() }
+    }
+
     /// Whether nothing is computed.
     pub(super) fn are_plain(&self) -> bool {
         self.computed.is_empty()
@@ -236,33 +253,34 @@ impl Rows {
 
     /// What is computed of a row, as a column.
     fn named(&mut self, computed: String) -> String {
-        format!("weft_{}", place(&mut self.computed, computed))
+        format!("{}{}", self.prefix, place(&mut self.computed, computed))
     }
 
-    fn origin<R: Remote>(&mut self, variable: &Double) -> String {
-        match variable.origin.and_then(R::as_double) {
-            Some(origin) => origin,
-            None => format!("weft_near_{}.v", place(&mut self.origins, variable.clone())),
+    /// The least value of a variable in the rows of a group that count: to be near to all of them is all that is asked of it.
+    fn origin(&mut self, variable: &Double, counted: &[String]) -> String {
+        if variable.is_constant {
+            return variable.name.clone();
         }
+        let name = &variable.name;
+        let near = variable.may_be_far.then(|| format!("abs({name}) <= {FARTHEST}"));
+        let conditions: Vec<&str> = counted.iter().chain(&near).map(String::as_str).collect();
+        let least = format!("min(CASE WHEN {} THEN {name} END)", conditions.join(" AND "));
+        format!("{}near_{}", self.prefix, place(&mut self.origins, least))
     }
 
-    /// The rows as what a statement selects from.
-    pub(super) fn from<R: Remote>(&self, table: &Question<R>) -> String {
-        let computed = self.computed.iter().enumerate().map(|(at, computed)| format!(", {computed} AS weft_{at}"));
-        let rows = format!("(SELECT *{} {})", computed.collect::<String>(), table.tail());
-        let mut from = format!("FROM {rows} AS weft_rows");
-        for (at, variable) in self.origins.iter().enumerate() {
-            let name = &variable.name;
-            let near = variable.may_be_far.then(|| format!("abs({name}) <= {FARTHEST}"));
-            let conditions: Vec<String> = variable.is_known().chain(near).collect();
-            let kept =
-                if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) };
-            from.push_str(&format!(
-                " CROSS JOIN (SELECT avg({name}) AS v FROM (SELECT {name} FROM {rows} AS r{kept} LIMIT {SAMPLE}) AS s) \
-                 AS weft_near_{at}"
-            ));
-        }
-        from
+    /// The rows as what a statement selects from: `columns` of the table, and what is computed by the groups of `keys`.
+    pub(super) fn from<R: Remote>(&self, table: &Question<R>, columns: &[String], keys: &[String]) -> String {
+        let prefix = &self.prefix;
+        let named = |items: &[String], infix: &str, over: &str| -> Vec<String> {
+            items.iter().enumerate().map(|(at, item)| format!("{item}{over} AS {prefix}{infix}{at}")).collect()
+        };
+        let by = if keys.is_empty() { String::new() } else { format!("PARTITION BY {}", keys.join(", ")) };
+        let computed = [columns.to_vec(), named(&self.computed, "", "")].concat();
+        let names = (0..self.computed.len()).map(|at| format!("{prefix}{at}"));
+        let origins = named(&self.origins, "near_", &format!(" OVER ({by})"));
+        let of_groups = columns.iter().cloned().chain(names).chain(origins).collect::<Vec<_>>().join(", ");
+        let rows = format!("(SELECT {} {}) AS {prefix}rows", computed.join(", "), table.tail());
+        format!("FROM (SELECT {of_groups} FROM {rows}) AS {prefix}groups")
     }
 }
 

@@ -243,7 +243,8 @@ impl<R: Remote> Askable for Base<R> {
     }
 
     fn grouped(&self, grouping: &Grouping) -> Option<Arc<dyn Askable>> {
-        if self.question.relation.as_ref().is_some_and(|table| grouping.is_larger_than(table)) {
+        let is_larger = self.question.relation.as_ref().is_some_and(|table| grouping.is_larger_than(table));
+        if is_larger || (grouping.has_sums() && !self.remote.has_windows()) {
             return None;
         }
         let question = grouping::question::<R>(&self.question, grouping)?;

@@ -9,7 +9,7 @@ use datafusion::common::tree_node::{Transformed, TransformedResult};
 use datafusion::common::{Column, Result};
 use datafusion::logical_expr::{Expr, LogicalPlan, Sort, SortExpr};
 
-use super::kept::Notes;
+use super::kept::noted;
 use super::question::Question;
 use super::subplan::Subplan;
 use super::{Order, Remote, RemoteColumn};
@@ -23,12 +23,14 @@ pub(super) struct Top {
 
 /// Moves orders of which only the first rows are wanted into the databases that have the same order.
 pub(crate) fn push_top(plan: LogicalPlan) -> Result<LogicalPlan> {
-    let notes = Notes::of(&plan);
     plan.transform_up_with_subqueries(|node| {
         let LogicalPlan::Sort(sort) = &node else { return Ok(Transformed::no(node)) };
         match first_rows(sort)? {
             Some(input) => Ok(Transformed::yes(node.with_new_exprs(node.expressions(), vec![input])?)),
-            None => notes.add(node, |node| kept(node).into_iter().collect()),
+            None => {
+                let notes = kept(sort).into_iter().collect();
+                noted(node, notes)
+            }
         }
     })
     .data()
@@ -76,8 +78,7 @@ fn order(key: &SortExpr) -> Order {
 }
 
 /// What the first rows are not pushed for.
-fn kept(plan: &LogicalPlan) -> Option<String> {
-    let LogicalPlan::Sort(sort) = plan else { return None };
+fn kept(sort: &Sort) -> Option<String> {
     let (rows, input) = sort.fetch.zip(Subplan::of(&sort.input))?;
     let differs = sort.expr.iter().find(|key| {
         let Expr::Column(column) = &key.expr else { return true };

@@ -435,19 +435,60 @@ fn the_sums_of_a_survey_design_are_made_by_the_server() {
     let mean = |table: &str, x: &str| asked_of(table, &format!("svy_mean({x}"));
     let (there, here) = ("bank.odd", "(SELECT * FROM bank.odd ORDER BY id LIMIT 100000)");
     for call in ["svy_mean(x", "svy_total(w", "svy_mean(id", "svy_share(x > 40", "svy_count(*", "svy_ratio(w, id"] {
-        assert!(asked.sent(&asked_of(there, call)).iter().any(|sent| sent.contains("weft_rows")), "{call}");
+        assert!(asked.sent(&asked_of(there, call)).iter().any(|sent| sent.contains("weft_groups")), "{call}");
         assert_eq!(asked.answer(&asked_of(there, call)), asked.answer(&asked_of(here, call)), "{call}");
     }
-    let error = asked.try_ask(&mean("bank.misweighted", "x")).unwrap_err();
-    assert_eq!(error.code(), asked.try_ask(&mean(&here.replace("odd", "misweighted"), "x")).unwrap_err().code());
-    // What has no square is no error of the server's.
-    assert!(asked.ask(&mean(there, "huge"))[0].starts_with("999|"));
+    // What is refused here is refused of sums as well, and no error of the server's.
+    let refused = |table: &str, x: &str| asked.try_ask(&mean(table, x)).unwrap_err().message().to_owned();
+    assert_eq!(refused(there, "huge"), refused(here, "huge"));
+    assert_eq!(refused("bank.misweighted", "x"), refused(&here.replace("odd", "misweighted"), "x"));
+
+    // Values that are the same, far apart, out of the domain, of no weight or tiny; names that are ours; and few grants.
+    server.sql(
+        "CREATE TABLE hard AS SELECT i AS id, i % 20 AS psu, (1 + i % 3) * 1.1::float8 AS w, i % 7 AS k,
+           CASE WHEN i % 10 = 0 THEN 0 ELSE 1 END::float8 AS some,
+           CASE WHEN i % 10 = 0 THEN 1e30 ELSE (i * 7919 % 1000) / 288.7 END::float8 AS poison,
+           (i * 7919 % 1000) / 288.7::float8 + CASE WHEN i % 2 = 0 THEN 1e8 ELSE 0 END AS apart, i % 2 AS half,
+           i * 1e-100::float8 AS tiny, i AS v, i AS weft_0, 'x' AS secret
+         FROM generate_series(1, 2000) i",
+    );
+    let asked = self::asked(&server, "", "id\n1\n");
+    for sql in [
+        "SELECT k AS g, svy_ratio(v, k, weight => w, psu => psu) AS s FROM bank.hard GROUP BY k",
+        "SELECT k AS g, svy_mean(k, weight => w, psu => psu) AS s FROM bank.hard GROUP BY k",
+        "SELECT k AS g, svy_total(k, weight => w, psu => psu) AS s FROM bank.hard GROUP BY k",
+        "SELECT half AS g, svy_mean(apart, weight => w, psu => psu) AS s FROM bank.hard GROUP BY half",
+        "SELECT 1 AS g, svy_mean(poison, weight => some, psu => psu) AS s FROM bank.hard",
+        "SELECT 1 AS g, svy_mean(poison, weight => w, psu => psu) FILTER (WHERE some > 0) AS s FROM bank.hard",
+        "SELECT v % 1 AS g, svy_mean(tiny * 1, weight => w, psu => psu) AS s FROM bank.hard GROUP BY v % 1",
+        "SELECT 1 AS g, svy_mean(tiny, weight => w, psu => psu) AS s FROM bank.hard",
+        "SELECT max(v) AS g, svy_mean(weft_0, weight => w, psu => psu) AS s FROM bank.hard",
+    ] {
+        let shown = format!("SELECT g, s['n'], s['estimate'], s['se'], s['deff'] FROM ({sql}) ORDER BY g");
+        let (there, here) = (asked.ask(&shown), asked.ask(&shown.replace("bank.hard", &here.replace("odd", "hard"))));
+        assert_eq!(there.len(), here.len(), "{sql}");
+        for (there, here) in there.iter().zip(&here) {
+            let figures = |line: &str| line.split('|').map(|value| value.parse().ok()).collect::<Vec<Option<f64>>>();
+            let (found, wanted) = (figures(there), figures(here));
+            let estimate = wanted[2].unwrap_or_default().abs();
+            // Where there is no spread, the error or that of a simple sample is of rounding, and the design effect of nothing.
+            let has_spread = wanted[4].is_some_and(|deff| (1e-6..1e6).contains(&deff));
+            let is_close = |at: usize| match (found[at], wanted[at]) {
+                (Some(found), Some(wanted)) => (found - wanted).abs() <= (1e-9 * wanted.abs()).max(1e-12 * estimate),
+                (found, wanted) => found == wanted,
+            };
+            assert!((0..if has_spread { 5 } else { 4 }).all(is_close), "{sql}:\n{there}\n{here}");
+        }
+    }
+    // A role that may read the columns which are named can be asked.
+    let sent = asked.sent("SELECT svy_mean(k, weight => w, psu => psu) FROM bank.hard");
+    assert!(sent.iter().all(|sent| !sent.contains("SELECT *") && !sent.contains("secret")), "{sent:?}");
 
     // Where each row is nearly a PSU of its own, the rows are the lesser evil.
     server.sql("ANALYZE odd");
     let asked = self::asked(&server, "", "id\n1\n");
     let of_rows = "SELECT svy_mean(x, weight => w, psu => id) FROM bank.odd";
-    assert!(asked.sent(of_rows).iter().all(|sent| !sent.contains("weft_rows")));
+    assert!(asked.sent(of_rows).iter().all(|sent| !sent.contains("weft_groups")));
     let plan = asked.ask(&format!("EXPLAIN {of_rows}")).join("\n");
     assert!(plan.contains("groups, which are not much fewer than the rows"), "{plan}");
 }
