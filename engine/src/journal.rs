@@ -176,6 +176,7 @@ impl Shared {
             kind: record.kind.as_str().to_owned(),
             sql: self.redact.text(&record.sql),
             settings: self.redact.settings(&record.settings),
+            redacted: self.redact != Redact::Nothing,
             datasets: record.datasets.clone(),
             policies: record.policies.clone(),
             started_at: record.started_at,

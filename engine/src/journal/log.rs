@@ -75,6 +75,9 @@ pub struct Asked {
     pub sql: String,
     #[serde(default, flatten)]
     pub settings: Settings,
+    /// Whether values were left out, so that it cannot be asked again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub redacted: bool,
     pub datasets: Vec<String>,
     pub policies: Vec<String>,
     pub started_at: DateTime<Utc>,

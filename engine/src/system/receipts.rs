@@ -38,7 +38,7 @@ struct Row<'a> {
 impl<'a> Row<'a> {
     fn of(record: &'a Record, is_admin: bool) -> Option<Self> {
         let receipt = record.receipt.as_ref()?;
-        let is_restricted = !is_admin && !record.policies.is_empty();
+        let is_restricted = !is_admin && (!record.policies.is_empty() || receipt.is_discreet);
         Some(Self {
             query_id: record.id.to_string(),
             principal: &record.principal,

@@ -68,10 +68,13 @@ impl Provider {
         let key = DecodingKey::from_jwk(&jwk).map_err(|error| refused(&error))?;
         let claims = decode::<Map<String, Value>>(token, &key, &self.validation(header.alg));
         let claims = claims.map_err(|error| refused(&error))?.claims;
-        let principal = claims::principal(&claims, &self.settings)
+        // The person at this machine is vouched for by the machine alone.
+        let principal = claims::principal(&claims, &self.settings);
+        let principal = principal
+            .filter(|found| found.name() != Principal::local().name())
             .ok_or_else(|| refused(&format!("the claim \"{}\" does not name anybody", self.settings.name)))?;
-        let ends_at =
-            claims.get("exp").and_then(Value::as_f64).unwrap_or_default() as u64 + self.settings.leeway.as_secs();
+        let ends_at = claims.get("exp").and_then(Value::as_f64).unwrap_or_default() as u64;
+        let ends_at = ends_at.saturating_add(self.settings.leeway.as_secs());
         let ends = CancellationToken::new();
         let principal = principal.by(format!("token of {}", self.settings.issuer), ends.clone());
         self.remember(hash, Known { principal: principal.clone(), ends_at, ends });

@@ -136,8 +136,7 @@ fn receipt(asked: &Asked, ended: &Ended) -> Result<Receipt, Failure> {
 
 /// Asks again, and compares.
 async fn replay(home: HomeArgs, asked: &Asked, ended: &Ended) -> Result<Vec<Change>, Failure> {
-    let is_hidden = asked.sql.contains("***") || asked.sql.contains('?') && asked.settings.params.is_empty();
-    if is_hidden {
+    if asked.redacted {
         return Err(Failure::usage(
             "The values of this query were not written down, so that it cannot be asked again.",
         )

@@ -169,6 +169,7 @@ async fn a_token_that_is_not_for_here_or_not_of_now_is_refused() {
         ("exp", json!("soon")),
         ("nbf", json!(now() + 120)),
         ("sub", json!("")),
+        ("sub", json!("local")),
         ("sub", Value::Null),
     ] {
         assert_eq!(
