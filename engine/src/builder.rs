@@ -179,7 +179,7 @@ impl EngineBuilder {
     pub fn build(self) -> Result<Engine, Error> {
         const RECORDS_KEPT: usize = 10_000;
         let sessions = Sessions::new(&self.limits, self.quality, self.spill_dir.as_deref(), &*self.catalog)?;
-        let meter = Arc::new(Meter::new(self.limits.per_principal));
+        let meter = Arc::new(Meter::new(self.limits.clone()));
         let journal = Journal::new(RECORDS_KEPT, self.observer, self.log, Arc::clone(&meter));
         if self.is_recalled
             && let Err(error) = journal.recall()
@@ -190,10 +190,7 @@ impl EngineBuilder {
             catalog: Arc::new(MemoryCatalog::default()),
             policies: Arc::default(),
             mask_key: self.mask_key,
-            turns: Turns::new(
-                self.limits.concurrent_queries,
-                self.limits.per_principal.concurrent_queries.unwrap_or(usize::MAX),
-            ),
+            turns: Turns::new(self.limits.concurrent_queries),
             meter,
             ledger: Arc::default(),
             limits: self.limits,

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, NaiveDate, Utc};
 
-use crate::{Code, Error, PerPrincipal, Principal};
+use crate::{Code, Error, Limits, PerPrincipal, Principal};
 
 /// Principals that are remembered. Beyond that, those who have not asked for longest go.
 const PRINCIPALS: usize = 100_000;
@@ -14,7 +14,7 @@ const PRINCIPALS: usize = 100_000;
 /// Counts of all principals.
 #[derive(Debug)]
 pub(crate) struct Meter {
-    limits: PerPrincipal,
+    limits: Limits,
     used: Mutex<HashMap<String, Used>>,
 }
 
@@ -30,7 +30,7 @@ struct Used {
 }
 
 impl Meter {
-    pub(crate) fn new(limits: PerPrincipal) -> Self {
+    pub(crate) fn new(limits: Limits) -> Self {
         Self { limits, used: Mutex::default() }
     }
 
@@ -39,19 +39,19 @@ impl Meter {
     /// # Errors
     /// `rate_limited` where it asks too often, or its day's rows or bytes are used up.
     pub(crate) fn admit(&self, principal: &Principal) -> Result<(), Error> {
-        let PerPrincipal { queries_per_minute, rows_per_day, source_bytes_per_day, .. } = self.limits;
+        let PerPrincipal { queries_per_minute, rows_per_day, source_bytes_per_day, .. } = self.limits.of(principal);
         if queries_per_minute.is_none() && rows_per_day.is_none() && source_bytes_per_day.is_none() {
             return Ok(());
         }
         let now = Utc::now();
         let mut all = self.locked();
-        let used = entry(&mut all, principal.name(), now.date_naive(), queries_per_minute);
+        let used = entry(&mut all, principal.name(), now.date_naive());
         for (limit, has, what) in
             [(rows_per_day, used.rows, "rows"), (source_bytes_per_day, used.source_bytes, "bytes from databases")]
         {
             if limit.is_some_and(|limit| has >= limit) {
                 return Err(Error::new(Code::RateLimited, format!("Today's budget of {what} is used up."))
-                    .hint("It begins anew at midnight UTC; an administrator can raise limits.per_principal.")
+                    .hint("It begins anew at midnight UTC; an administrator can raise limits.per_principal or limits.per_role.")
                     .retry_after(until_midnight(now)));
             }
         }
@@ -72,11 +72,12 @@ impl Meter {
 
     /// Counts what a query has used.
     pub(crate) fn used(&self, principal: &str, rows: u64, source_bytes: u64) {
-        if self.limits.rows_per_day.is_none() && self.limits.source_bytes_per_day.is_none() {
+        let has_budget = self.limits.per_principal.has_budget();
+        if !has_budget && !self.limits.per_role.values().any(PerPrincipal::has_budget) {
             return;
         }
         let mut all = self.locked();
-        let used = entry(&mut all, principal, Utc::now().date_naive(), self.limits.queries_per_minute);
+        let used = entry(&mut all, principal, Utc::now().date_naive());
         used.rows = used.rows.saturating_add(rows);
         used.source_bytes = used.source_bytes.saturating_add(source_bytes);
     }
@@ -86,18 +87,14 @@ impl Meter {
     }
 }
 
-fn entry<'a>(
-    all: &'a mut HashMap<String, Used>,
-    name: &str,
-    today: NaiveDate,
-    per_minute: Option<u32>,
-) -> &'a mut Used {
+fn entry<'a>(all: &'a mut HashMap<String, Used>, name: &str, today: NaiveDate) -> &'a mut Used {
     if all.len() >= PRINCIPALS && !all.contains_key(name) {
         let oldest = all.iter().min_by_key(|(_, used)| used.filled).map(|(name, _)| name.clone());
         oldest.and_then(|oldest| all.remove(&oldest));
     }
     let used = all.entry(name.to_owned()).or_insert_with(|| Used {
-        left: per_minute.map_or(0.0, f64::from),
+        // As many as a minute has, whatever that is.
+        left: f64::INFINITY,
         filled: Instant::now(),
         day: today,
         rows: 0,
@@ -118,8 +115,8 @@ fn until_midnight(now: DateTime<Utc>) -> Duration {
 mod tests {
     use super::*;
 
-    fn meter(limits: PerPrincipal) -> Meter {
-        Meter::new(limits)
+    fn meter(per_principal: PerPrincipal) -> Meter {
+        Meter::new(Limits { per_principal, ..Limits::default() })
     }
 
     #[test]

@@ -44,8 +44,8 @@ impl Engine {
     pub async fn query(&self, principal: &Principal, query: Query) -> Result<QueryStream, Error> {
         let cancel = principal.session().child_token();
         let mut entry = self.inner.journal.open(principal, &query, cancel.clone());
-        let timeout =
-            query.timeout.map_or(self.inner.limits.query_timeout, |own| own.min(self.inner.limits.query_timeout));
+        let bounds = [query.timeout, self.inner.limits.of(principal).query_timeout];
+        let timeout = bounds.into_iter().flatten().fold(self.inner.limits.query_timeout, Duration::min);
         let deadline = Instant::now() + timeout;
         let engine = self.present();
         let work = AssertUnwindSafe(engine.prepare(principal, &query, &mut entry, deadline)).catch_unwind();

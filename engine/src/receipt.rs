@@ -9,11 +9,13 @@ mod digest;
 
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{Array, RecordBatch};
+use arrow::datatypes::DataType;
 use arrow::util::display::array_value_to_string;
 use chrono::{DateTime, Utc};
 use datafusion::physical_plan::ExecutionPlan;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 pub use changes::Change;
 pub use digest::{AnswerDigest, ColumnDigest};
@@ -26,9 +28,9 @@ use crate::survey::Notices;
 /// What a query came with besides its text.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
-    /// The values of its parameters, as text.
+    /// The values of its parameters: numbers and truth values as such, others as text.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub params: Vec<Option<String>>,
+    pub params: Vec<Value>,
     /// The dataset in which bare names were looked up first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dataset: Option<String>,
@@ -91,6 +93,9 @@ pub struct Receipt {
     /// Whether it is of few people, so that how many rows there are is not told.
     #[serde(default)]
     pub is_discreet: bool,
+    /// Whether an administrator asked, from whom nothing is hidden.
+    #[serde(default)]
+    pub by_admin: bool,
     /// What the answer was. None where it has more rows than are looked at.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answer: Option<AnswerDigest>,
@@ -99,7 +104,7 @@ pub struct Receipt {
 impl Settings {
     pub(crate) fn of(query: &Query) -> Self {
         Self {
-            params: query.params.as_ref().map(texts).unwrap_or_default(),
+            params: query.params.as_ref().map(values).unwrap_or_default(),
             dataset: query.dataset.clone(),
             apply_weights: query.apply_weights,
             max_rows: query.max_rows,
@@ -107,12 +112,20 @@ impl Settings {
     }
 }
 
-fn texts(params: &RecordBatch) -> Vec<Option<String>> {
-    let text = |column: &Arc<dyn arrow::array::Array>| match column.is_empty() || column.is_null(0) {
-        true => None,
-        false => array_value_to_string(column, 0).ok(),
+fn values(params: &RecordBatch) -> Vec<Value> {
+    let value = |column: &Arc<dyn Array>| {
+        if column.is_empty() || column.is_null(0) {
+            return Value::Null;
+        }
+        let text = array_value_to_string(column, 0).unwrap_or_default();
+        match column.data_type() {
+            data_type if data_type.is_numeric() || *data_type == DataType::Boolean => {
+                serde_json::from_str(&text).unwrap_or(Value::String(text))
+            }
+            _ => Value::String(text),
+        }
     };
-    params.columns().iter().map(text).collect()
+    params.columns().iter().map(value).collect()
 }
 
 impl Receipt {
@@ -121,6 +134,7 @@ impl Receipt {
         plan: &Arc<dyn ExecutionPlan>,
         reads: Vec<SourceRead>,
         notices: &Notices,
+        by_admin: bool,
         answer: Option<AnswerDigest>,
     ) -> Self {
         let (cache_hits, cache_misses) = bases::cache(plan);
@@ -132,25 +146,20 @@ impl Receipt {
             cache_misses,
             notices: notices.sentences(),
             is_discreet: notices.is_discreet(),
+            by_admin,
             answer,
         }
     }
 
     /// The receipt without what somebody from whom rows are hidden could learn of them.
     pub(crate) fn for_restricted(&self) -> Self {
-        let read = |read: &SourceRead| SourceRead {
-            source: read.source.clone(),
-            version: read.version.clone(),
-            as_of: read.as_of,
-            ..SourceRead::default()
-        };
         let bases = if self.is_discreet { Vec::new() } else { self.bases.clone() };
-        Self { reads: self.reads.iter().map(read).collect(), bases, ..self.clone() }
+        Self { reads: Vec::new(), bases, ..self.clone() }
     }
 
     /// The receipt without what a log may not hold whose texts are redacted: values that are people's.
     pub(crate) fn redacted(&self) -> Self {
-        let read = |read: &SourceRead| SourceRead { asked: None, kept_here: Vec::new(), ..read.clone() };
+        let read = |read: &SourceRead| SourceRead { table: None, asked: None, kept_here: Vec::new(), ..read.clone() };
         Self { reads: self.reads.iter().map(read).collect(), answer: None, ..self.clone() }
     }
 }

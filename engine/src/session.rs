@@ -86,11 +86,11 @@ impl Sessions {
         state: &SessionState,
         config: SessionConfig,
         id: String,
-        deadline: Instant,
+        bounds: Bounds,
     ) -> Arc<TaskContext> {
         let shared = state.runtime_env();
         let runtime = RuntimeEnv {
-            memory_pool: Arc::new(QueryPool::new(self.query_memory, Arc::clone(&self.memory))),
+            memory_pool: Arc::new(QueryPool::new(self.query_memory.min(bounds.memory), Arc::clone(&self.memory))),
             disk_manager: Arc::clone(&shared.disk_manager),
             cache_manager: Arc::clone(&shared.cache_manager),
             object_store_registry: Arc::clone(&shared.object_store_registry),
@@ -98,7 +98,7 @@ impl Sessions {
         Arc::new(TaskContext::new(
             Some(id.clone()),
             id,
-            config.with_extension(Arc::new(Deadline(deadline))),
+            config.with_extension(Arc::new(Deadline(bounds.deadline))),
             state.scalar_functions().clone(),
             state.higher_order_functions().clone(),
             state.aggregate_functions().clone(),
@@ -106,6 +106,12 @@ impl Sessions {
             Arc::new(runtime),
         ))
     }
+}
+
+/// What one query has at most.
+pub(crate) struct Bounds {
+    pub(crate) deadline: Instant,
+    pub(crate) memory: u64,
 }
 
 /// DataFusion's functions, but for the one that would show where a file lies, and those of codebooks and of estimates.

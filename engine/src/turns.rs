@@ -12,8 +12,8 @@ use crate::{Code, Error, Principal};
 /// Queries of one principal that may wait.
 const WAITING: usize = 256;
 
-/// Who asks: a name, of a tenant.
-type Who = (String, Option<String>);
+/// Who asks: a name, of a tenant, with so many queries at once.
+type Who = (String, Option<String>, usize);
 
 /// The turns of one engine.
 #[derive(Debug, Clone)]
@@ -24,8 +24,6 @@ pub(crate) struct Turns {
 #[derive(Debug)]
 struct State {
     at_once: usize,
-    /// Of each principal.
-    own: usize,
     running: HashMap<Who, usize>,
     total: usize,
     waiting: HashMap<Who, VecDeque<oneshot::Sender<Turn>>>,
@@ -41,19 +39,19 @@ pub(crate) struct Turn {
 }
 
 impl Turns {
-    /// So many turns at once, and of each principal no more than `own`.
-    pub(crate) fn new(at_once: usize, own: usize) -> Self {
+    /// So many turns at once.
+    pub(crate) fn new(at_once: usize) -> Self {
         let state =
-            State { at_once, own, running: HashMap::new(), total: 0, waiting: HashMap::new(), order: VecDeque::new() };
+            State { at_once, running: HashMap::new(), total: 0, waiting: HashMap::new(), order: VecDeque::new() };
         Self { state: Arc::new(Mutex::new(state)) }
     }
 
-    /// The next turn of a principal. Who no longer waits for it loses none.
+    /// The next turn of a principal that has no more than `own` at once. Who no longer waits for it loses none.
     ///
     /// # Errors
     /// `overloaded` where too many of its queries wait already.
-    pub(crate) async fn take(&self, principal: &Principal) -> Result<Turn, Error> {
-        let who = (principal.name().to_owned(), principal.tenant().map(str::to_owned));
+    pub(crate) async fn take(&self, principal: &Principal, own: usize) -> Result<Turn, Error> {
+        let who = (principal.name().to_owned(), principal.tenant().map(str::to_owned), own);
         let waits = {
             let mut state = locked(&self.state);
             if !state.waiting.contains_key(&who) && state.has_room(&who) {
@@ -88,7 +86,7 @@ fn locked(state: &Mutex<State>) -> MutexGuard<'_, State> {
 
 impl State {
     fn has_room(&self, who: &Who) -> bool {
-        self.total < self.at_once && self.running.get(who).is_none_or(|running| *running < self.own)
+        self.total < self.at_once && self.running.get(who).is_none_or(|running| *running < who.2)
     }
 
     fn give(&mut self, state: &Arc<Mutex<State>>, who: Who) -> Turn {
@@ -168,18 +166,23 @@ mod tests {
 
     #[tokio::test]
     async fn a_principal_with_many_queries_does_not_keep_another_waiting() {
-        let turns = Turns::new(2, usize::MAX);
-        let mut greedy = vec![turns.take(&principal("a")).await.unwrap(), turns.take(&principal("a")).await.unwrap()];
+        let turns = Turns::new(2);
+        let mut greedy = vec![
+            turns.take(&principal("a"), usize::MAX).await.unwrap(),
+            turns.take(&principal("a"), usize::MAX).await.unwrap(),
+        ];
         let mut waiting = JoinSet::new();
         for _ in 0..50 {
             let turns = turns.clone();
             // Kept for as long as the test lasts.
-            waiting.spawn(async move { (turns.take(&principal("a")).await, std::future::pending::<()>().await) });
+            waiting.spawn(async move {
+                (turns.take(&principal("a"), usize::MAX).await, std::future::pending::<()>().await)
+            });
         }
         tokio::task::yield_now().await;
         let mut other = JoinSet::new();
         let of_other = turns.clone();
-        other.spawn(async move { of_other.take(&principal("b")).await.map(drop) });
+        other.spawn(async move { of_other.take(&principal("b"), usize::MAX).await.map(drop) });
         tokio::task::yield_now().await;
         // The first that is free is for who has waited longest, the next one for the other principal.
         greedy.pop();
@@ -189,21 +192,21 @@ mod tests {
 
     #[tokio::test]
     async fn nobody_has_more_than_its_own() {
-        let turns = Turns::new(10, 2);
-        let one = turns.take(&principal("a")).await.unwrap();
-        let _two = turns.take(&principal("a")).await.unwrap();
-        assert!(timeout(SOON, turns.take(&principal("a"))).await.is_err());
-        let _other = timeout(SOON, turns.take(&principal("b"))).await.unwrap().unwrap();
+        let turns = Turns::new(10);
+        let one = turns.take(&principal("a"), 2).await.unwrap();
+        let _two = turns.take(&principal("a"), 2).await.unwrap();
+        assert!(timeout(SOON, turns.take(&principal("a"), 2)).await.is_err());
+        let _other = timeout(SOON, turns.take(&principal("b"), 2)).await.unwrap().unwrap();
         drop(one);
-        let _third = timeout(SOON, turns.take(&principal("a"))).await.unwrap().unwrap();
+        let _third = timeout(SOON, turns.take(&principal("a"), 2)).await.unwrap().unwrap();
     }
 
     #[tokio::test]
     async fn who_leaves_the_queue_takes_no_turn_along() {
-        let turns = Turns::new(1, 1);
+        let turns = Turns::new(1);
         for _ in 0..20 {
-            let held = turns.take(&principal("a")).await.unwrap();
-            assert!(timeout(Duration::from_millis(1), turns.take(&principal("b"))).await.is_err());
+            let held = turns.take(&principal("a"), 1).await.unwrap();
+            assert!(timeout(Duration::from_millis(1), turns.take(&principal("b"), 1)).await.is_err());
             drop(held);
         }
         let left = |turns: &Turns| {
@@ -211,17 +214,17 @@ mod tests {
             (state.total, state.running.len())
         };
         assert_eq!(left(&turns), (0, 0));
-        timeout(SOON, turns.take(&principal("c"))).await.unwrap().unwrap();
+        timeout(SOON, turns.take(&principal("c"), 1)).await.unwrap().unwrap();
     }
 
     #[tokio::test]
     async fn the_queue_of_a_principal_has_an_end() {
-        let turns = Turns::new(1, 1);
-        let _held = turns.take(&principal("a")).await.unwrap();
+        let turns = Turns::new(1);
+        let _held = turns.take(&principal("a"), 1).await.unwrap();
         let mut waiting = JoinSet::new();
         for _ in 0..WAITING + 5 {
             let turns = turns.clone();
-            waiting.spawn(async move { turns.take(&principal("a")).await.map(drop) });
+            waiting.spawn(async move { turns.take(&principal("a"), 1).await.map(drop) });
         }
         let mut refused = 0;
         for _ in 0..5 {

@@ -51,6 +51,15 @@ impl Gate {
 
     /// Follows changes until `stop`: queries of a key that has been revoked, or has expired, end.
     pub(crate) async fn follow(self: Arc<Self>, stop: CancellationToken) {
+        let reading = async {
+            if let Some(provider) = &self.provider {
+                provider.serve(stop.clone()).await;
+            }
+        };
+        tokio::join!(reading, Arc::clone(&self).follow_changes(stop.clone()));
+    }
+
+    async fn follow_changes(self: Arc<Self>, stop: CancellationToken) {
         let mut ticks = tokio::time::interval(FOLLOW_EVERY);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while stop.run_until_cancelled(ticks.tick()).await.is_some() {
@@ -101,6 +110,16 @@ impl Gate {
         }
     }
 
+    /// Whom a provider vouches for, if nobody else is called so: what is kept of queries goes by the name.
+    fn vouched_for(&self, principal: Principal) -> Result<Principal, Error> {
+        let is_taken = principal.name() == Principal::local().name() || self.declared(principal.name()).is_some();
+        if is_taken {
+            tracing::info!(name = principal.name(), "A token names a principal that the policy files declare.");
+            return Err(refused());
+        }
+        Ok(principal)
+    }
+
     fn by_token(&self, token: &str) -> Result<Principal, Error> {
         if let Some(session) = self.sessions.find(token) {
             let entry =
@@ -118,7 +137,10 @@ impl Authenticator for Gate {
     async fn authenticate(&self, _: Door, presented: &Presented) -> Result<Principal, Error> {
         if let Some(token) = &presented.bearer {
             return match &self.provider {
-                Some(provider) if Provider::is_token(token) => provider.principal(token).await,
+                Some(provider) if Provider::is_token(token) => {
+                    let principal = provider.principal(token).await?;
+                    self.vouched_for(principal)
+                }
                 _ => self.by_token(token),
             };
         }

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 /// What reads a receipt by its query's id.
@@ -23,7 +24,8 @@ pub(crate) struct Receipt {
     /// The values of its parameters, as text
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Vec<String>")]
-    pub(crate) params: Option<Vec<Option<String>>>,
+    #[schema(value_type = Vec<String>)]
+    pub(crate) params: Option<Vec<Value>>,
     /// The dataset in which bare names were looked up first
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) dataset: Option<String>,
@@ -41,7 +43,7 @@ pub(crate) struct Receipt {
     pub(crate) rows: u64,
     /// Whether max_rows cut it
     pub(crate) truncated: bool,
-    /// What was read of each source. Where rules were applied, what it was asked and gave is for administrators
+    /// What was read of each source. Where rules were applied, that is for administrators
     pub(crate) reads: Vec<SourceRead>,
     /// The columns that weighed
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -127,7 +129,11 @@ impl Receipt {
         line("query", &self.query_id);
         line("asked by", &format!("{}, {}", self.principal, self.started_at));
         line("SQL", &self.sql);
-        let params = self.params.iter().flatten().map(|param| param.clone().unwrap_or_else(|| "NULL".to_owned()));
+        let params = self.params.iter().flatten().map(|param| match param {
+            Value::Null => "NULL".to_owned(),
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        });
         line("parameters", &or_none(&params.collect::<Vec<_>>()));
         line("datasets", &or_none(&self.datasets));
         let cut = if self.truncated { ", cut by max_rows" } else { ", all of them" };

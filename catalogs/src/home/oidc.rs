@@ -91,7 +91,9 @@ impl OidcSection {
     }
 
     fn is_touched(&self) -> bool {
-        !self.audience.is_empty() || !self.roles.is_empty()
+        let names = [&self.resource, &self.name_claim, &self.roles_claim, &self.projects_claim, &self.tenant_claim];
+        !(self.audience.is_empty() && self.roles.is_empty() && self.attributes.is_empty())
+            || names.iter().any(|name| name.is_some())
     }
 
     pub(crate) fn read(self) -> Option<Oidc> {

@@ -2,6 +2,7 @@
 //!
 //! Every key has a default, so the file may be missing. Environment variables override it: `WEFT_HTTP__LISTEN`.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -213,6 +214,9 @@ pub(crate) struct LimitsSection {
     /// Bounds on what one principal may use, so that none keeps the others from theirs. Where queries wait, each principal's next one
     /// has its turn.
     per_principal: PerPrincipalSection,
+    /// Bounds in their place for principals of a role, by its name. Of several roles the most generous holds, each bound by itself; what
+    /// none of them says is as for everybody.
+    per_role: BTreeMap<String, PerPrincipalSection>,
 }
 
 /// Bounds on one principal. Beyond them the answer is `rate_limited`, with the time to ask again.
@@ -229,6 +233,10 @@ pub(crate) struct PerPrincipalSection {
     rows_per_day: Option<u64>,
     /// Bytes fetched from databases in a day, such as `10GiB`. Default: no bound.
     source_bytes_per_day: Option<Size>,
+    /// A query of its that runs longer is stopped. Default: `limits.query_timeout`, which holds all the same.
+    query_timeout: Option<Timespan>,
+    /// Memory of one of its queries; beyond it the query spills to disk. Default: `limits.query_memory`, which holds all the same.
+    query_memory: Option<Size>,
 }
 
 impl From<PerPrincipalSection> for PerPrincipal {
@@ -238,6 +246,8 @@ impl From<PerPrincipalSection> for PerPrincipal {
             queries_per_minute: section.queries_per_minute,
             rows_per_day: section.rows_per_day,
             source_bytes_per_day: section.source_bytes_per_day.map(|size| size.0),
+            query_timeout: section.query_timeout.map(|time| time.0),
+            query_memory: section.query_memory.map(|size| size.0),
         }
     }
 }
@@ -259,6 +269,7 @@ impl From<LimitsSection> for Limits {
                 .and_then(|count| usize::try_from(count).ok())
                 .unwrap_or(defaults.concurrent_queries),
             per_principal: section.per_principal.into(),
+            per_role: section.per_role.into_iter().map(|(role, bounds)| (role, bounds.into())).collect(),
         }
     }
 }

@@ -36,10 +36,7 @@ impl Redact {
     pub(super) fn settings(self, settings: &Settings) -> Settings {
         match self {
             Redact::Nothing => settings.clone(),
-            _ => Settings {
-                params: settings.params.iter().map(|_| Some(HIDDEN.to_owned())).collect(),
-                ..settings.clone()
-            },
+            _ => Settings { params: settings.params.iter().map(|_| HIDDEN.into()).collect(), ..settings.clone() },
         }
     }
 

@@ -94,8 +94,8 @@ struct Cut {
 }
 
 async fn drive(optimized: Optimized, cut: Cut, sender: mpsc::Sender<Step>) -> Result<(), Error> {
-    let Optimized { mut physical, task, schema, permit, notices, second, catalog, has_receipt, .. } = optimized;
-    let mut digesting = has_receipt.then(|| Digesting::new(SchemaRef::clone(&schema)));
+    let Optimized { mut physical, task, schema, permit, notices, second, catalog, receipt_by_admin, .. } = optimized;
+    let mut digesting = receipt_by_admin.map(|by_admin| (by_admin, Digesting::new(SchemaRef::clone(&schema))));
     let mut batches = execute_stream(Arc::clone(&physical), Arc::clone(&task))?;
     let mut first = batches.next().await;
     let is_second = matches!(&first, Some(Err(error)) if second.helps(&physical, error));
@@ -120,7 +120,7 @@ async fn drive(optimized: Optimized, cut: Cut, sender: mpsc::Sender<Step>) -> Re
         if cut.limit.is_some_and(|limit| rows > limit) {
             return Err(too_large(cut.limit.unwrap_or_default()));
         }
-        if let Some(digesting) = &mut digesting {
+        if let Some((_, digesting)) = &mut digesting {
             digesting.add(&batch);
         }
         if batch.num_rows() > 0 && sender.send(Step::Batch(batch)).await.is_err() {
@@ -132,8 +132,9 @@ async fn drive(optimized: Optimized, cut: Cut, sender: mpsc::Sender<Step>) -> Re
         }
     }
     let joins = if is_cut { Vec::new() } else { joins(&physical) };
-    let receipt = digesting
-        .map(|digesting| Box::new(Receipt::of(&physical, catalog.reads(&physical), &notices, digesting.done())));
+    let receipt = digesting.map(|(by_admin, digesting)| {
+        Box::new(Receipt::of(&physical, catalog.reads(&physical), &notices, by_admin, digesting.done()))
+    });
     let spilled = spilling::notice(&physical, is_second);
     drop((batches, physical, permit));
     for notice in notices.sentences().into_iter().chain(spilled) {

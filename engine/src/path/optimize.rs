@@ -17,6 +17,7 @@ use super::spilling::SecondPlan;
 use crate::disclosure::Failures;
 use crate::journal::{Entry, Kind};
 use crate::policy::verify_physical;
+use crate::session::Bounds;
 use crate::share::share_equal_parts;
 use crate::survey::Notices;
 use crate::turns::{Turn, busy};
@@ -34,8 +35,8 @@ pub(super) struct Optimized {
     /// For the case that memory does not suffice.
     pub(super) second: SecondPlan,
     pub(super) catalog: Arc<dyn Catalog>,
-    /// Whether it is about data, and not about Weft: then there is a receipt.
-    pub(super) has_receipt: bool,
+    /// Where it is about data, and not about Weft, there is a receipt, which tells whether an administrator asked.
+    pub(super) receipt_by_admin: Option<bool>,
 }
 
 impl Governed {
@@ -74,13 +75,16 @@ impl Governed {
         if let Some(rows) = batch_rows(&physical, config.batch_size()) {
             config = config.with_batch_size(rows);
         }
-        let task = engine.inner.sessions.task(&self.state, config, entry.id().to_string(), deadline.into_std());
+        let memory = engine.inner.limits.of(principal).query_memory.unwrap_or(u64::MAX);
+        let bounds = Bounds { deadline: deadline.into_std(), memory };
+        let task = engine.inner.sessions.task(&self.state, config, entry.id().to_string(), bounds);
         let (schema, datasets, notices) = (self.schema(), self.datasets(), Arc::clone(&self.notices));
         let has_receipt = !matches!(self.kind(), Kind::Metadata | Kind::Explain);
+        let receipt_by_admin = has_receipt.then(|| principal.is_admin());
         let catalog = Arc::clone(&engine.inner.catalog);
         let failures = self.failures;
         let second = SecondPlan { state: self.state, logical, reads };
-        Ok(Optimized { physical, task, schema, datasets, permit, notices, failures, second, catalog, has_receipt })
+        Ok(Optimized { physical, task, schema, datasets, permit, notices, failures, second, catalog, receipt_by_admin })
     }
 }
 
@@ -95,6 +99,7 @@ fn unhurried<T>(work: impl FnOnce() -> T) -> T {
 
 async fn turn(engine: &Engine, principal: &Principal, deadline: Instant) -> Result<Turn, Error> {
     const PATIENCE: Duration = Duration::from_secs(30);
+    let own = engine.inner.limits.of(principal).concurrent_queries.unwrap_or(usize::MAX);
     let patience = deadline.min(Instant::now() + PATIENCE);
-    timeout_at(patience, engine.inner.turns.take(principal)).await.unwrap_or_else(|_elapsed| Err(busy()))
+    timeout_at(patience, engine.inner.turns.take(principal, own)).await.unwrap_or_else(|_elapsed| Err(busy()))
 }

@@ -38,7 +38,7 @@ struct Row<'a> {
 impl<'a> Row<'a> {
     fn of(record: &'a Record, is_admin: bool) -> Option<Self> {
         let receipt = record.receipt.as_ref()?;
-        let is_restricted = !is_admin && (!record.policies.is_empty() || receipt.is_discreet);
+        let is_restricted = !is_admin && (!record.policies.is_empty() || receipt.is_discreet || receipt.by_admin);
         Some(Self {
             query_id: record.id.to_string(),
             principal: &record.principal,
@@ -124,7 +124,10 @@ impl SystemTable for Receipts {
         let wanted = records.iter().filter(|record| asked.wants("query_id", &record.id.to_string()));
         let rows: Vec<Row<'_>> = wanted.filter_map(|record| Row::of(record, is_admin)).collect();
         let schema = Arc::new(self.schema());
-        let mut decoder = ReaderBuilder::new(Arc::clone(&schema)).with_batch_size(rows.len().max(1)).build_decoder()?;
+        let mut decoder = ReaderBuilder::new(Arc::clone(&schema))
+            .with_batch_size(rows.len().max(1))
+            .with_coerce_primitive(true)
+            .build_decoder()?;
         decoder.serialize(&rows)?;
         Ok(decoder.flush()?.unwrap_or_else(|| RecordBatch::new_empty(schema)))
     }

@@ -1,5 +1,6 @@
 //! Limits, cancellation and the journal.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -266,4 +267,20 @@ async fn the_rows_of_a_day_are_used_up() {
     rows(&engine, &greedy, "SELECT id FROM panel.people").await;
     assert_eq!(error(&engine, &greedy, Query::new("SELECT 1")).await.code(), Code::RateLimited);
     assert_eq!(rows(&engine, &other, "SELECT count(*) FROM panel.people").await, ["4"]);
+}
+
+#[tokio::test]
+async fn a_role_has_bounds_of_its_own() {
+    let quick = PerPrincipal { query_timeout: Some(Duration::from_millis(50)), ..PerPrincipal::default() };
+    let once = PerPrincipal { queries_per_minute: Some(1), ..PerPrincipal::default() };
+    let per_role = BTreeMap::from([("robot".to_owned(), quick), ("guest".to_owned(), once)]);
+    let engine = Engine::builder(catalog()).limits(Limits { per_role, ..Limits::default() }).build().unwrap();
+    let of = |role: &str| Principal::new(role, [role.to_owned()]);
+    assert_eq!(error(&engine, &of("robot"), Query::new(ENDLESS)).await.code(), Code::DeadlineExceeded);
+    let sql = "SELECT count(*) FROM panel.people";
+    rows(&engine, &of("guest"), sql).await;
+    assert_eq!(error(&engine, &of("guest"), Query::new(sql)).await.code(), Code::RateLimited);
+    for _ in 0..3 {
+        rows(&engine, &of("robot"), sql).await;
+    }
 }

@@ -73,7 +73,7 @@ async fn a_query_with_its_values_can_be_asked_again() {
         .dataset("panel".to_owned())
         .max_rows(9);
     let record = asked(&engine, &Principal::local(), query).await;
-    assert_eq!(record.settings.params, [Some("Pune".to_owned()), None]);
+    assert_eq!(record.settings.params, [serde_json::json!("Pune"), serde_json::Value::Null]);
     assert_eq!((record.settings.dataset.as_deref(), record.settings.max_rows), (Some("panel"), Some(9)));
 }
 

@@ -8,11 +8,12 @@ mod claims;
 mod keys;
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use catalogs::Oidc;
 use engine::{Code, Error, Principal};
+use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{DecodingKey, Validation, decode, decode_header};
 use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
@@ -29,14 +30,30 @@ const LONGEST: usize = 16 << 10;
 pub(super) struct Provider {
     settings: Oidc,
     keys: ProviderKeys,
-    /// Tokens that were verified, by their hash.
-    known: Mutex<HashMap<[u8; 32], Known>>,
+    tokens: Mutex<Tokens>,
+}
+
+/// Tokens that were verified.
+#[derive(Debug, Default)]
+struct Tokens {
+    /// By their hash.
+    known: HashMap<[u8; 32], Known>,
+    /// What ends with each of them, remembered or not.
+    ending: Vec<Ending>,
 }
 
 #[derive(Debug)]
 struct Known {
     principal: Principal,
+    /// The key that signed it.
+    key: Jwk,
     /// Seconds since 1970.
+    ends_at: u64,
+}
+
+#[derive(Debug)]
+struct Ending {
+    key: Jwk,
     ends_at: u64,
     ends: CancellationToken,
 }
@@ -45,7 +62,7 @@ impl Provider {
     pub(super) fn new(settings: Oidc) -> Self {
         cipher::install();
         let keys = ProviderKeys::new(&settings);
-        Self { settings, keys, known: Mutex::default() }
+        Self { settings, keys, tokens: Mutex::default() }
     }
 
     /// Whether a text may be one of its tokens: the engine's own have no dots.
@@ -68,17 +85,13 @@ impl Provider {
         let key = DecodingKey::from_jwk(&jwk).map_err(|error| refused(&error))?;
         let claims = decode::<Map<String, Value>>(token, &key, &self.validation(header.alg));
         let claims = claims.map_err(|error| refused(&error))?.claims;
-        // The person at this machine is vouched for by the machine alone.
-        let principal = claims::principal(&claims, &self.settings);
-        let principal = principal
-            .filter(|found| found.name() != Principal::local().name())
+        let principal = claims::principal(&claims, &self.settings)
             .ok_or_else(|| refused(&format!("the claim \"{}\" does not name anybody", self.settings.name)))?;
         let ends_at = claims.get("exp").and_then(Value::as_f64).unwrap_or_default() as u64;
         let ends_at = ends_at.saturating_add(self.settings.leeway.as_secs());
         let ends = CancellationToken::new();
         let principal = principal.by(format!("token of {}", self.settings.issuer), ends.clone());
-        self.remember(hash, Known { principal: principal.clone(), ends_at, ends });
-        Ok(principal)
+        Ok(self.remember(hash, Known { principal, key: jwk, ends_at }, ends))
     }
 
     fn validation(&self, algorithm: jsonwebtoken::Algorithm) -> Validation {
@@ -92,32 +105,51 @@ impl Provider {
         validation
     }
 
-    /// Ends the queries of tokens that have expired.
+    /// Reads the provider's keys until `stop`.
+    pub(super) async fn serve(&self, stop: CancellationToken) {
+        self.keys.serve(stop).await;
+    }
+
+    /// Ends the queries of tokens that have expired, or whose key the provider has withdrawn.
     pub(super) fn follow(&self) {
         let now = now();
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, known| {
-            let is_good = known.ends_at > now;
+        let is_good = |ends_at: u64, key: &Jwk| ends_at > now && self.keys.has(key);
+        let mut tokens = self.tokens();
+        tokens.known.retain(|_, known| is_good(known.ends_at, &known.key));
+        tokens.ending.retain(|ending| {
+            let is_good = is_good(ending.ends_at, &ending.key);
             if !is_good {
-                known.ends.cancel();
+                ending.ends.cancel();
             }
             is_good
         });
     }
 
     fn remembered(&self, hash: &[u8; 32]) -> Option<Principal> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(hash).filter(|known| known.ends_at > now()).map(|known| known.principal.clone())
+        let tokens = self.tokens();
+        tokens.known.get(hash).filter(|known| known.ends_at > now()).map(|known| known.principal.clone())
     }
 
-    fn remember(&self, hash: [u8; 32], new: Known) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        // The one that ends first goes: its queries go on, and it is verified again if it comes again.
-        if known.len() >= REMEMBERED
-            && let Some(first) = known.iter().min_by_key(|(_, known)| known.ends_at).map(|(hash, _)| *hash)
-        {
-            known.remove(&first);
+    /// Remembers a token, unless another request has by now: then that one's principal is who asks.
+    fn remember(&self, hash: [u8; 32], new: Known, ends: CancellationToken) -> Principal {
+        let mut tokens = self.tokens();
+        if let Some(known) = tokens.known.get(&hash) {
+            return known.principal.clone();
         }
-        known.insert(hash, new);
+        if tokens.known.len() >= REMEMBERED
+            && let Some(last) = tokens.known.iter().max_by_key(|(_, known)| known.ends_at).map(|(hash, _)| *hash)
+        {
+            // It is verified again if it comes again.
+            tokens.known.remove(&last);
+        }
+        let principal = new.principal.clone();
+        tokens.ending.push(Ending { key: new.key.clone(), ends_at: new.ends_at, ends });
+        tokens.known.insert(hash, new);
+        principal
+    }
+
+    fn tokens(&self) -> MutexGuard<'_, Tokens> {
+        self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -127,7 +159,9 @@ fn now() -> u64 {
 
 /// One answer for every token that is not believed. Why, is for the operator.
 fn refused(reason: &dyn std::fmt::Display) -> Error {
-    tracing::info!(reason = %reason, "A token of the identity provider was refused.");
+    // A token's own words may stand in it.
+    let reason: String = reason.to_string().chars().take(200).collect();
+    tracing::info!(reason = ?reason, "A token of the identity provider was refused.");
     Error::new(
         Code::Unauthenticated,
         "The token is not valid: it has expired, is for another server, or is not signed by who vouches here.",

@@ -142,10 +142,18 @@ async fn replay(home: HomeArgs, asked: &Asked, ended: &Ended) -> Result<Vec<Chan
         )
         .hint("audit.redact in weft.yaml says what is written down."));
     }
+    if asked.credential.as_ref().is_some_and(|credential| credential.starts_with("token of ")) {
+        return Err(Failure::usage(
+            "Who asked was vouched for by an identity provider: what it may see stands in its token alone.",
+        )
+        .hint("Ask the same with a token: weft receipts show has the SQL."));
+    }
     let local = engine::Principal::local();
     let principal = (asked.principal != local.name()).then(|| asked.principal.clone());
     let composition = home::open(&HomeArgs { principal, ..home })?;
-    let values = asked.settings.params.iter().map(|value| value.clone().map_or(Scalar::Null, Scalar::Text)).collect();
+    let values =
+        asked.settings.params.iter().map(|value| serde_json::from_value(value.clone()).unwrap_or(Scalar::Null));
+    let values = values.collect();
     let query = Query::new(&asked.sql)
         .params(params::batch(values)?)
         .dataset(asked.settings.dataset.clone())

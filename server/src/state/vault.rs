@@ -23,6 +23,8 @@ const NEXT_VARIABLE: &str = "WEFT_VAULT_KEY_NEXT";
 
 const FILE: &str = "vault.key";
 const NEXT_FILE: &str = "vault.key.next";
+/// Whoever changes secrets or their key holds it.
+const LOCK: &str = "vault.lock";
 const SEALING: &str = "weft 2026-11 secrets given at run time";
 const NAMING: &str = "weft 2026-11 names of keys";
 
@@ -98,7 +100,9 @@ impl Vault {
     /// # Errors
     /// `internal` where it cannot be written.
     pub fn set(&self, name: &str, value: &str) -> Result<(), Error> {
-        let key = self.key(true)?;
+        let _alone = self.alone()?;
+        self.settle()?;
+        let key = self.key()?;
         let sealed = key.seal(name, value)?;
         let given_at = Utc::now().timestamp_millis();
         self.state.with(|file| {
@@ -146,6 +150,7 @@ impl Vault {
     /// # Errors
     /// `internal` where the state cannot be written.
     pub fn delete(&self, name: &str) -> Result<bool, Error> {
+        let _alone = self.alone()?;
         // What is deleted is overwritten, in the file and in what goes before it.
         let deleted = self.state.with(|file| {
             file.pragma_update(None, "secure_delete", "ON")?;
@@ -162,87 +167,106 @@ impl Vault {
     /// `internal` where a secret cannot be opened or written: then all stay as they were. `invalid_argument` where the environment
     /// has a key and no next one.
     pub fn rotate(&self) -> Result<usize, Error> {
-        let has_variable = crate::compose::environment(VARIABLE).is_some();
-        if !has_variable {
+        let _alone = self.alone()?;
+        self.settle()?;
+        if crate::compose::environment(VARIABLE).is_none() {
+            let next = Key::of(&secret::of_file(&self.folder.join(NEXT_FILE))?)?;
+            let count = self.seal_by(&next)?;
             self.settle()?;
+            return Ok(count);
         }
-        let next = match (has_variable, secret::of_variable(NEXT_VARIABLE)?) {
-            (true, Some(next)) => next,
-            (true, None) => {
+        match secret::of_variable(NEXT_VARIABLE)? {
+            Some(next) => self.seal_by(&Key::of(&next)?),
+            None => {
                 let message = format!("The key is in {VARIABLE}, and there is none to take its place.");
-                return Err(Error::new(Code::InvalidArgument, message).hint(format!(
-                    "Set {NEXT_VARIABLE} to 64 other hexadecimal digits; afterwards, {VARIABLE} to the same."
-                )));
+                let hint =
+                    format!("Set {NEXT_VARIABLE} to 64 other hexadecimal digits; afterwards, {VARIABLE} to the same.");
+                Err(Error::new(Code::InvalidArgument, message).hint(hint))
             }
-            (false, _) => {
-                let _ = std::fs::remove_file(self.folder.join(NEXT_FILE));
-                secret::of_file(&self.folder.join(NEXT_FILE))?
-            }
-        };
-        let next = Key::of(&next)?;
+        }
+    }
+
+    /// Seals every secret by `key`, all of them or none. How many there are.
+    fn seal_by(&self, key: &Key) -> Result<usize, Error> {
         let names: Vec<String> = self.list()?.into_iter().map(|listed| listed.name).collect();
         let mut sealed = Vec::with_capacity(names.len());
         for name in &names {
             let value = self.get(name)?.unwrap_or_default();
-            sealed.push((name, next.seal(name, &value)?));
+            sealed.push((name, key.seal(name, &value)?));
         }
         self.state.with(|file| {
             file.pragma_update(None, "secure_delete", "ON")?;
             let change = file.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
             for (name, sealed) in &sealed {
                 let again = "UPDATE secrets SET key_id = ?2, sealed = ?3 WHERE name = ?1";
-                change.execute(again, params![name, next.id, sealed])?;
+                change.execute(again, params![name, key.id, sealed])?;
             }
             change.commit()?;
             file.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
         })?;
-        if !has_variable {
-            self.settle()?;
-        }
         Ok(names.len())
     }
 
-    /// Puts the next key in its place, where secrets are sealed by it already.
+    /// Ends what a crash has left of an exchange of keys in files: the next key takes its place where any secret is sealed by it,
+    /// and goes where none is.
     fn settle(&self) -> Result<(), Error> {
-        let next = self.folder.join(NEXT_FILE);
-        if !next.exists() {
+        let path = self.folder.join(NEXT_FILE);
+        if !path.exists() {
             return Ok(());
         }
-        let id = Key::of(&secret::of_file(&next)?)?.id;
-        let uses = self.state.with(|file| {
-            let (all, of_next) = ("SELECT count(*) FROM secrets", "SELECT count(*) FROM secrets WHERE key_id = ?1");
-            let all: i64 = file.query_row(all, [], |row| row.get(0))?;
-            let of_next: i64 = file.query_row(of_next, [&id], |row| row.get(0))?;
-            Ok((all, of_next))
+        let next = Key::of(&secret::of_file(&path)?)?;
+        let of_others: Vec<bool> = self.state.with(|file| {
+            let mut all = file.prepare("SELECT key_id <> ?1 FROM secrets")?;
+            let rows = all.query_map([&next.id], |row| row.get(0))?;
+            rows.collect()
         })?;
-        let moved = match uses {
-            (all, of_next) if all == of_next => std::fs::rename(&next, self.folder.join(FILE)),
-            _ => Ok(()),
+        let moved = if of_others.iter().all(|is_of_other| *is_of_other) {
+            std::fs::remove_file(&path)
+        } else {
+            if of_others.contains(&true) {
+                self.seal_by(&next)?;
+            }
+            std::fs::rename(&path, self.folder.join(FILE))
         };
         moved.map_err(|error| broken("The next key cannot be put in its place.").cause(error))
     }
 
-    /// The key that seals. `makes` = there will be one.
-    fn key(&self, makes: bool) -> Result<Key, Error> {
-        if let Some(secret) = secret::of_variable(VARIABLE)? {
-            return Key::of(&secret);
-        }
-        let path = self.folder.join(FILE);
-        match makes || path.exists() {
-            true => Key::of(&secret::of_file(&path)?),
-            false => Err(broken("The key of the secrets is gone.")),
+    /// Keeps others from changing secrets or keys, until it is dropped.
+    fn alone(&self) -> Result<std::fs::File, Error> {
+        let path = self.folder.join(LOCK);
+        let opened = std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+        let locked = opened.and_then(|file| file.lock().map(|()| file));
+        locked.map_err(|error| broken("The secrets cannot be locked against others.").cause(error))
+    }
+
+    /// The key that seals, which is made where there is none.
+    fn key(&self) -> Result<Key, Error> {
+        match secret::of_variable(VARIABLE)? {
+            Some(secret) => Key::of(&secret),
+            None => Key::of(&secret::of_file(&self.folder.join(FILE))?),
         }
     }
 
     fn opened(&self, name: &str, id: &str, sealed: &[u8]) -> Result<String, Error> {
-        let next = self.folder.join(NEXT_FILE);
-        let keys = [self.key(false).ok(), next.exists().then(|| Key::of(&secret::of_file(&next)?)).transpose()?];
-        let key = keys.into_iter().flatten().find(|key| key.id == id).ok_or_else(|| {
+        // Between two looks another process may have put the next key in its place.
+        let key = self.key_called(id)?.map_or_else(|| self.key_called(id), |key| Ok(Some(key)))?.ok_or_else(|| {
             broken(format!("The secret \"{name}\" was sealed by a key that is not here.")).hint(format!(
                 "The key is in {VARIABLE} or in {FILE} of the data_dir; without it, set the secret again."
             ))
         })?;
         key.open(name, sealed).ok_or_else(|| broken(format!("The secret \"{name}\" is not as it was sealed.")))
+    }
+
+    /// The key of that id, wherever it is.
+    fn key_called(&self, id: &str) -> Result<Option<Key>, Error> {
+        let mut secrets = vec![secret::of_variable(VARIABLE)?, secret::of_variable(NEXT_VARIABLE)?];
+        for path in [self.folder.join(NEXT_FILE), self.folder.join(FILE)] {
+            if path.exists() {
+                secrets.push(secret::of_file(&path).ok());
+            }
+        }
+        let keys = secrets.into_iter().flatten().map(|secret| Key::of(&secret)).collect::<Result<Vec<_>, _>>()?;
+        Ok(keys.into_iter().find(|key| key.id == id))
     }
 }
 
@@ -315,6 +339,14 @@ mod tests {
         assert_eq!(vault.get("BANK").unwrap().as_deref(), Some(VALUE));
         assert_eq!(vault.rotate().unwrap(), 1);
         assert!(key() != first && key() != second && !folder.path().join(NEXT_FILE).exists());
+        // Such a crash, and a secret that is given before the exchange is ended.
+        std::fs::rename(folder.path().join(FILE), folder.path().join(NEXT_FILE)).unwrap();
+        std::fs::write(folder.path().join(FILE), &first).unwrap();
+        vault.set("LATER", "x").unwrap();
+        assert_eq!(vault.rotate().unwrap(), 2);
+        assert_eq!(vault.get("BANK").unwrap().as_deref(), Some(VALUE));
+        assert_eq!(vault.get("LATER").unwrap().as_deref(), Some("x"));
+        vault.delete("LATER").unwrap();
         // A next key that seals nothing yet.
         std::fs::write(folder.path().join(NEXT_FILE), "cd".repeat(32)).unwrap();
         assert_eq!(vault.get("BANK").unwrap().as_deref(), Some(VALUE));

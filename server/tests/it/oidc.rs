@@ -134,6 +134,11 @@ async fn a_token_of_the_provider_is_good_at_every_door_with_the_rights_that_it_s
     let stranger = house.token(json!({"roles": ["admin"], "regions": ["south"]}));
     let stranger: Value = house.sql("SELECT name FROM shop.people", &stranger).await.json().await.unwrap();
     assert_ne!(stranger["rows"], json!([["Bo"]]), "{stranger}");
+    // Who is called as somebody whom the policy files declare, is nobody.
+    for name in ["root", "local"] {
+        let taken = house.token(json!({"sub": name, "regions": ["south"]}));
+        assert_eq!(house.sql("SELECT 1", &taken).await.status(), StatusCode::UNAUTHORIZED, "{name}");
+    }
     let of_mcp = house.token(json!({"scope": "weft:mcp"}));
     assert_eq!(house.sql("SELECT 1", &of_mcp).await.status(), StatusCode::FORBIDDEN);
     assert_eq!(house.mcp(Some(&of_mcp)).await.status(), StatusCode::OK);

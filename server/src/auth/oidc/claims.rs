@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 /// Who the claims say that asks. None where they name nobody.
 pub(super) fn principal(claims: &Map<String, Value>, settings: &Oidc) -> Option<Principal> {
-    let name = texts(claims, &settings.name).into_iter().next().filter(|name| !name.trim().is_empty())?;
+    let name = texts(claims, &settings.name).into_iter().next().filter(|name| is_name(name))?;
     let roles = texts(claims, &settings.roles);
     let known: Vec<String> = roles.iter().filter_map(|role| settings.role_names.get(role).cloned()).collect();
     let unknown: Vec<&String> = roles.iter().filter(|role| !settings.role_names.contains_key(*role)).collect();
@@ -30,6 +30,12 @@ pub(super) fn principal(claims: &Map<String, Value>, settings: &Oidc) -> Option<
             .with_attributes(attributes)
             .with_scopes(scopes(claims)),
     )
+}
+
+/// Whether a text can be a name: it stands in logs and listings.
+fn is_name(text: &str) -> bool {
+    const LONGEST: usize = 256;
+    !text.trim().is_empty() && text.len() <= LONGEST && !text.chars().any(char::is_control)
 }
 
 /// The scopes of a token that names any of ours, as `weft:mcp`. Else it is good for all that the principal may.

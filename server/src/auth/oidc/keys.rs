@@ -1,8 +1,9 @@
 //! The keys of an identity provider: found where it says that they are, read again when a token names another one, and believed for a
 //! bounded time while it cannot be reached.
+//!
+//! One task reads them. Whoever waits for it may leave without ending it, and whoever has a key that is known does not wait.
 
-use std::sync::Mutex as Held;
-use std::sync::PoisonError;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use catalogs::Oidc;
@@ -12,13 +13,14 @@ use jsonwebtoken::Algorithm;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, PublicKeyUse};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use tokio::sync::Mutex;
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
 
-/// Keys that were read within this time are not read again for a token that names none of them: anybody can write such a token.
+/// The provider is asked no more often than this: anybody can write a token that names a key which there is not.
 const AT_MOST_EVERY: Duration = Duration::from_secs(10);
-/// Keys older than this are read again, so that a key which the provider has withdrawn is not believed for long.
+/// It is asked again after this time, so that a key which it has withdrawn is not believed for long.
 const FRESH_FOR: Duration = Duration::from_secs(600);
-/// The provider answers within this time, or not at all.
+/// It answers each question within this time, or not at all.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// A longer answer is none.
 const LONGEST: usize = 1 << 20;
@@ -29,9 +31,17 @@ pub(super) struct ProviderKeys {
     issuer: String,
     keep_for: Duration,
     client: Result<reqwest::Client, String>,
-    held: Held<Option<Read>>,
-    /// One reads at a time, and all others wait for what it has read. When it was tried.
-    reading: Mutex<Option<Instant>>,
+    held: Mutex<Held>,
+    wanted: Notify,
+    /// How often it was asked.
+    asked: watch::Sender<u64>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    read: Option<Read>,
+    /// When it was last asked.
+    asked_at: Option<Instant>,
 }
 
 #[derive(Debug, Clone)]
@@ -55,8 +65,9 @@ impl ProviderKeys {
             issuer: settings.issuer.clone(),
             keep_for: settings.keep_keys_for,
             client: client.map_err(|error| error.to_string()),
-            held: Held::default(),
-            reading: Mutex::default(),
+            held: Mutex::default(),
+            wanted: Notify::new(),
+            asked: watch::Sender::new(0),
         }
     }
 
@@ -66,49 +77,60 @@ impl ProviderKeys {
     /// `unauthenticated` where there is no such key, `source_unavailable` where the provider cannot be asked and nothing is known of
     /// it that may still be believed.
     pub(super) async fn find(&self, id: Option<&str>, algorithm: Algorithm) -> Result<Jwk, Error> {
-        let held = self.held();
-        if let Some(read) = held.as_ref().filter(|read| read.at.elapsed() < FRESH_FOR)
-            && let Some(key) = choose(&read.keys, id, algorithm)
-        {
+        let mut asked = self.asked.subscribe();
+        let known = || self.believed().and_then(|keys| choose(&keys, id, algorithm));
+        if let Some(key) = known() {
             return Ok(key);
         }
-        let read = self.read_again(held.map(|read| read.at)).await?;
-        choose(&read.keys, id, algorithm).ok_or_else(|| super::refused(&"it names no key of the provider"))
+        let is_too_soon = self.held().asked_at.is_some_and(|at| at.elapsed() < AT_MOST_EVERY);
+        if !is_too_soon || *asked.borrow_and_update() == 0 {
+            self.wanted.notify_one();
+            // Without an answer in time there is what was known.
+            let _ = tokio::time::timeout(3 * PATIENCE, asked.changed()).await;
+        }
+        match (known(), self.believed()) {
+            (Some(key), _) => Ok(key),
+            (None, Some(_)) => Err(super::refused(&"it names no key of the provider")),
+            (None, None) => Err(Error::new(
+                Code::SourceUnavailable,
+                "Who vouches for callers cannot be asked now, so that tokens cannot be verified.",
+            )
+            .hint("Try again, or sign in with an API key.")),
+        }
     }
 
-    /// The keys as the provider has them now, or else as they were, if that is not too long ago.
-    async fn read_again(&self, seen: Option<Instant>) -> Result<Read, Error> {
-        let mut tried = self.reading.lock().await;
-        if let Some(read) = self.held().filter(|read| Some(read.at) != seen) {
-            return Ok(read);
-        }
-        let is_too_soon = tried.is_some_and(|tried| tried.elapsed() < AT_MOST_EVERY);
-        let answer = match is_too_soon {
-            true => Err("it was asked a moment ago".to_owned()),
-            false => self.ask().await,
-        };
-        if !is_too_soon {
-            *tried = Some(Instant::now());
-        }
-        match answer {
-            Ok(keys) => {
-                let read = Read { keys, at: Instant::now() };
-                *self.held.lock().unwrap_or_else(PoisonError::into_inner) = Some(read.clone());
-                Ok(read)
-            }
-            Err(reason) => {
-                if !is_too_soon {
-                    tracing::warn!(issuer = self.issuer, reason, "The keys of the identity provider cannot be read.");
+    /// Whether the provider still has this key, as far as is known.
+    pub(super) fn has(&self, key: &Jwk) -> bool {
+        self.believed().is_some_and(|keys| keys.keys.contains(key))
+    }
+
+    /// Reads the keys until `stop`: at first, when one is missing, and every now and then.
+    pub(super) async fn serve(&self, stop: CancellationToken) {
+        let reading = async {
+            loop {
+                self.held().asked_at = Some(Instant::now());
+                match self.ask().await {
+                    Ok(keys) => self.held().read = Some(Read { keys, at: Instant::now() }),
+                    Err(reason) => {
+                        tracing::warn!(
+                            issuer = self.issuer,
+                            reason,
+                            "The keys of the identity provider cannot be read."
+                        );
+                    }
                 }
-                self.held().filter(|read| read.at.elapsed() < self.keep_for).ok_or_else(|| {
-                    Error::new(
-                        Code::SourceUnavailable,
-                        "Who vouches for callers cannot be asked now, so that tokens cannot be verified.",
-                    )
-                    .hint("Try again, or sign in with an API key.")
-                })
+                self.asked.send_modify(|asked| *asked += 1);
+                tokio::time::sleep(AT_MOST_EVERY).await;
+                // Whoever wanted keys in the meantime has been told that it was too soon, or is still waiting.
+                let _ = tokio::time::timeout(FRESH_FOR, self.wanted.notified()).await;
             }
-        }
+        };
+        stop.run_until_cancelled(reading).await;
+    }
+
+    fn believed(&self) -> Option<JwkSet> {
+        let held = self.held();
+        held.read.as_ref().filter(|read| read.at.elapsed() < self.keep_for).map(|read| read.keys.clone())
     }
 
     async fn ask(&self) -> Result<JwkSet, String> {
@@ -143,17 +165,8 @@ impl ProviderKeys {
         serde_json::from_slice(&body).map_err(|error| wrong(&error))
     }
 
-    /// As if it had been long ago that the provider was asked.
-    #[cfg(test)]
-    pub(super) fn forget_when(&mut self) {
-        *self.reading.get_mut() = None;
-        if let Some(read) = self.held.get_mut().unwrap_or_else(PoisonError::into_inner) {
-            read.at = read.at.checked_sub(FRESH_FOR).unwrap_or(read.at);
-        }
-    }
-
-    fn held(&self) -> Option<Read> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

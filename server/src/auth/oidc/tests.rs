@@ -26,8 +26,8 @@ struct Said(Arc<Mutex<Option<Value>>>);
 struct House {
     issuer: String,
     said: Said,
-    provider: Provider,
-    _task: JoinSet<()>,
+    provider: Arc<Provider>,
+    tasks: JoinSet<()>,
 }
 
 fn settings(issuer: &str) -> Oidc {
@@ -64,8 +64,15 @@ impl House {
             .with_state(said.clone());
         let mut task = JoinSet::new();
         task.spawn(async move { axum::serve(listener, router).await.unwrap() });
-        let provider = Provider::new(settings(&issuer));
-        Self { issuer, said, provider, _task: task }
+        let mut house = Self { provider: Arc::new(Provider::new(settings(&issuer))), issuer, said, tasks: task };
+        house.believe(Provider::new(settings(&house.issuer)));
+        house
+    }
+
+    fn believe(&mut self, provider: Provider) {
+        self.provider = Arc::new(provider);
+        let reading = Arc::clone(&self.provider);
+        self.tasks.spawn(async move { reading.serve(CancellationToken::new()).await });
     }
 
     fn claims(&self) -> Value {
@@ -169,7 +176,7 @@ async fn a_token_that_is_not_for_here_or_not_of_now_is_refused() {
         ("exp", json!("soon")),
         ("nbf", json!(now() + 120)),
         ("sub", json!("")),
-        ("sub", json!("local")),
+        ("sub", json!("two\nlines")),
         ("sub", Value::Null),
     ] {
         assert_eq!(
@@ -208,25 +215,44 @@ async fn a_token_that_is_not_for_here_or_not_of_now_is_refused() {
 }
 
 #[tokio::test]
-async fn keys_are_exchanged_and_believed_for_a_time_while_the_provider_is_down() {
+async fn keys_are_exchanged_and_believed_while_the_provider_is_down() {
     let (old, new) = (Signer::ed(), Signer::ec());
     let mut house = House::open(json!({"keys": [old.jwk("old")]})).await;
     assert!(house.provider.principal(&old.sign("old", &house.claims())).await.is_ok());
-    *house.said.0.lock().unwrap() = Some(json!({"keys": [old.jwk("old"), new.jwk("new")]}));
+    let ends = house.provider.tokens().ending[0].ends.clone();
+    *house.said.0.lock().unwrap() = Some(json!({"keys": [new.jwk("new")]}));
     // Anybody can name a key that there is not: the provider is not asked for each.
+    let since = std::time::Instant::now();
     assert_eq!(house.code(&new.sign("new", &house.claims())).await, Code::Unauthenticated);
-    house.provider.keys.forget_when();
+    assert!(since.elapsed() < Duration::from_secs(5));
+    // With the next look the new key is there, and what came by the one that is gone ends.
+    house.believe(Provider::new(settings(&house.issuer)));
     assert!(house.provider.principal(&new.sign("new", &house.claims())).await.is_ok());
+    assert_eq!(house.code(&old.sign("old", &house.claims())).await, Code::Unauthenticated);
+    let mut gone = house.provider.tokens();
+    let (_, known) = gone.known.iter_mut().next().unwrap();
+    known.key = serde_json::from_value(old.jwk("old")).unwrap();
+    let key = known.key.clone();
+    gone.ending.push(Ending { key, ends_at: u64::MAX, ends: ends.clone() });
+    drop(gone);
+    house.provider.follow();
+    assert!(ends.is_cancelled() && house.provider.tokens().known.is_empty());
     // Down: the keys that are known do.
     *house.said.0.lock().unwrap() = None;
-    house.provider.keys.forget_when();
-    let mut later = house.claims();
-    later["jti"] = json!("another");
-    assert!(house.provider.principal(&old.sign("old", &later)).await.is_ok());
-    // But not for ever, and without any nobody knows.
-    house.provider.keys = ProviderKeys::new(&settings(&house.issuer));
-    later["jti"] = json!("a third");
-    assert_eq!(house.code(&old.sign("old", &later)).await, Code::SourceUnavailable);
+    assert!(house.provider.principal(&new.sign("new", &house.claims())).await.is_ok());
+    // Without any, nobody knows.
+    house.believe(Provider::new(settings(&house.issuer)));
+    assert_eq!(house.code(&new.sign("new", &house.claims())).await, Code::SourceUnavailable);
+}
+
+#[tokio::test]
+async fn requests_at_once_are_one_caller() {
+    let signer = Signer::ed();
+    let house = House::open(json!({"keys": [signer.jwk("one")]})).await;
+    let token = signer.sign("one", &house.claims());
+    let asked = futures::future::join_all((0..8).map(|_| house.provider.principal(&token))).await;
+    assert!(asked.iter().all(Result::is_ok));
+    assert_eq!(house.provider.tokens().ending.len(), 1);
 }
 
 #[tokio::test]
@@ -234,11 +260,12 @@ async fn queries_of_a_token_end_when_it_does() {
     let signer = Signer::ed();
     let house = House::open(json!({"keys": [signer.jwk("one")]})).await;
     house.provider.principal(&signer.sign("one", &house.claims())).await.unwrap();
-    let ends = house.provider.known.lock().unwrap().values().next().unwrap().ends.clone();
+    let ends = house.provider.tokens().ending[0].ends.clone();
     house.provider.follow();
     assert!(!ends.is_cancelled());
-    house.provider.known.lock().unwrap().values_mut().for_each(|known| known.ends_at = now());
+    house.provider.tokens().ending.iter_mut().for_each(|ending| ending.ends_at = now());
+    house.provider.tokens().known.values_mut().for_each(|known| known.ends_at = now());
     house.provider.follow();
     assert!(ends.is_cancelled());
-    assert!(house.provider.known.lock().unwrap().is_empty());
+    assert!(house.provider.tokens().known.is_empty());
 }
