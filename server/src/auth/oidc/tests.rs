@@ -229,12 +229,13 @@ async fn keys_are_exchanged_and_believed_while_the_provider_is_down() {
     house.believe(Provider::new(settings(&house.issuer)));
     assert!(house.provider.principal(&new.sign("new", &house.claims())).await.is_ok());
     assert_eq!(house.code(&old.sign("old", &house.claims())).await, Code::Unauthenticated);
-    let mut gone = house.provider.tokens();
-    let (_, known) = gone.known.iter_mut().next().unwrap();
-    known.key = serde_json::from_value(old.jwk("old")).unwrap();
-    let key = known.key.clone();
-    gone.ending.push(Ending { key, ends_at: u64::MAX, ends: ends.clone() });
-    drop(gone);
+    {
+        let mut tokens = house.provider.tokens();
+        let (_, known) = tokens.known.iter_mut().next().unwrap();
+        known.key = serde_json::from_value(old.jwk("old")).unwrap();
+        let key = known.key.clone();
+        tokens.ending.push(Ending { key, ends_at: u64::MAX, ends: ends.clone() });
+    }
     house.provider.follow();
     assert!(ends.is_cancelled() && house.provider.tokens().known.is_empty());
     // Down: the keys that are known do.
