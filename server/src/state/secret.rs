@@ -27,7 +27,7 @@ impl Secret {
     /// The secret of the state in `folder`: from the environment, else from its file, which is made where there is none.
     ///
     /// # Errors
-    /// Those of [`of_variable`] and [`of_file`].
+    /// `internal` where it can be neither read nor made, `invalid_argument` where the variable holds none.
     pub fn of(folder: &Path) -> Result<Self, Error> {
         match of_variable(VARIABLE)? {
             Some(secret) => Ok(secret),
