@@ -56,6 +56,9 @@ pub struct SourceRead {
     /// What it was not asked for, and why.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kept_here: Vec<String>,
+    /// Whether it gave groups, so that how many rows they are of is not known.
+    #[serde(default)]
+    pub grouped: bool,
     /// Rows that came.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rows: Option<u64>,
@@ -78,7 +81,7 @@ pub struct Receipt {
     /// The columns that weighed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub weights: Vec<String>,
-    /// The unweighted base: rows that went into each of the innermost aggregates. What a source aggregates itself is in none.
+    /// The unweighted base: rows that went into each of the innermost aggregates. Empty where a source aggregates itself.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bases: Vec<u64>,
     /// Parts of the plan whose rows were known already, and parts that were kept for the next query.
@@ -138,10 +141,11 @@ impl Receipt {
         answer: Option<AnswerDigest>,
     ) -> Self {
         let (cache_hits, cache_misses) = bases::cache(plan);
+        let is_counted = !reads.iter().any(|read| read.grouped);
         Self {
             reads,
             weights: notices.weights(),
-            bases: bases::bases(plan),
+            bases: if is_counted { bases::bases(plan) } else { Vec::new() },
             cache_hits,
             cache_misses,
             notices: notices.sentences(),

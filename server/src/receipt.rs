@@ -48,7 +48,7 @@ pub(crate) struct Receipt {
     /// The columns that weighed
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) weights: Option<Vec<String>>,
-    /// The unweighted base: rows that went into each of the innermost aggregates. What a source aggregates itself is in none
+    /// The unweighted base: rows that went into each of the innermost aggregates. Absent where a source aggregates itself
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) bases: Option<Vec<u64>>,
     /// Parts of the plan whose rows were known already
@@ -77,6 +77,9 @@ pub(crate) struct SourceRead {
     /// What it was not asked for, and why
     #[serde(default, skip_serializing_if = "Option::is_none")]
     kept_here: Option<Vec<String>>,
+    /// Whether it gave groups, so that how many rows they are of is not known
+    #[serde(default)]
+    grouped: bool,
     /// Rows that came
     #[serde(default, skip_serializing_if = "Option::is_none")]
     rows: Option<u64>,
@@ -170,7 +173,7 @@ impl Receipt {
 
 impl SourceRead {
     fn text(&self) -> String {
-        let counted = self.rows.map(|rows| format!("{rows} rows"));
+        let counted = self.rows.map(|rows| format!("{rows} {}", if self.grouped { "groups" } else { "rows" }));
         let bytes = self.bytes.map(|bytes| format!("{bytes} bytes"));
         let version = self.version.as_ref().map(|version| format!("version {version}"));
         let as_of = self.as_of.as_ref().map(|moment| format!("as of {moment}"));

@@ -52,6 +52,7 @@ fn files(plan: &Arc<dyn ExecutionPlan>) -> Option<SourceRead> {
         table: Some(format!("{}{more}", names.join(", "))),
         asked: scan.file_source().filter().map(|condition| condition.to_string()),
         kept_here: Vec::new(),
+        grouped: false,
         rows: metrics.as_ref().and_then(|metrics| metrics.output_rows()).map(|rows| rows as u64),
         bytes: count("bytes_scanned").filter(|bytes| *bytes > 0),
         version: Some(format!("{:016x}", XxHash3_64::oneshot(&known_by))),

@@ -78,6 +78,7 @@ impl SystemTable for Receipts {
             Field::new("table", DataType::Utf8, true),
             Field::new("asked", DataType::Utf8, true),
             Field::new("kept_here", text_list(), true),
+            Field::new("grouped", DataType::Boolean, false),
             Field::new("rows", DataType::UInt64, true),
             Field::new("bytes", DataType::UInt64, true),
             Field::new("version", DataType::Utf8, true),

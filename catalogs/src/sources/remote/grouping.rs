@@ -217,5 +217,5 @@ pub(super) fn question<R: Remote>(table: &Question<R>, grouping: &Grouping) -> O
     read.dedup();
     let tail = if rows.are_plain() { table.tail() } else { rows.from(table, &read, &keys) };
     let from = format!("(SELECT {} {tail}{by}) AS grouped", selected.join(", "));
-    Some(Question::of_select(from, columns.into()))
+    Some(Question { is_grouped: true, ..Question::of_select(from, columns.into()) })
 }

@@ -25,6 +25,8 @@ pub(crate) struct Question<R: Remote + ?Sized> {
     pub(crate) limit: Option<usize>,
     /// Whether a join has named the keys of its rows: few of the table's.
     pub(crate) has_keys: bool,
+    /// Whether its rows are groups of others.
+    pub(crate) is_grouped: bool,
 }
 
 impl<R: Remote + ?Sized> Question<R> {
@@ -46,6 +48,7 @@ impl<R: Remote + ?Sized> Question<R> {
             conditions: Vec::new(),
             limit: None,
             has_keys: false,
+            is_grouped: false,
         }
     }
 
@@ -117,6 +120,7 @@ impl<R: Remote + ?Sized> Clone for Question<R> {
             conditions: self.conditions.clone(),
             limit: self.limit,
             has_keys: self.has_keys,
+            is_grouped: self.is_grouped,
         }
     }
 }

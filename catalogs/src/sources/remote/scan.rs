@@ -107,6 +107,7 @@ impl RemoteExec {
             table: Some(self.table.clone()),
             asked: sent.map(|(sql, _)| sql.clone()),
             kept_here: self.notes.to_vec(),
+            grouped: self.asked.is_grouped(),
             rows: metrics.output_rows().map(|rows| rows as u64),
             bytes: fetched,
             version: None,
@@ -288,6 +289,8 @@ trait Asked: fmt::Debug + Send + Sync {
     fn is_count(&self) -> bool;
     /// Whether it asks for all rows of a table, or for the first ones.
     fn is_whole(&self) -> bool;
+    /// Whether it asks for groups.
+    fn is_grouped(&self) -> bool;
     fn read(
         &self,
         filters: &[Arc<dyn PhysicalExpr>],
@@ -326,6 +329,10 @@ impl<R: Remote> Asked for Ask<R> {
 
     fn is_whole(&self) -> bool {
         self.question.is_whole()
+    }
+
+    fn is_grouped(&self) -> bool {
+        self.question.is_grouped
     }
 
     fn read(

@@ -170,6 +170,7 @@ fn named(name: &str) -> Expr {
 
 /// The question for a join.
 pub(super) fn joined<R: Remote>(left: &Question<R>, right: &Question<R>, joining: &Joining<'_>) -> Option<Question<R>> {
+    let is_grouped = left.is_grouped || right.is_grouped;
     let (left_fields, right_fields) = joining.fields.split_at_checked(joining.left.len())?;
     let (left, left_from) = side(left, joining.left, left_fields)?;
     let (right, right_from) = side(right, joining.right, right_fields)?;
@@ -180,7 +181,7 @@ pub(super) fn joined<R: Remote>(left: &Question<R>, right: &Question<R>, joining
     });
     let conditions = conditions.collect::<Option<Vec<_>>>()?.join(" AND ");
     let from = format!("{left_from} AS l {} {right_from} AS r ON {conditions}", joining.kind);
-    Some(Question::of_select(from, left.into_iter().chain(right).collect()))
+    Some(Question { is_grouped, ..Question::of_select(from, left.into_iter().chain(right).collect()) })
 }
 
 /// One side of a join: its columns by their new names, and the select that names them so.

@@ -99,5 +99,5 @@ pub(super) fn question<R: Remote>(table: &Question<R>, top: &Top) -> Option<Ques
     let find = |name: &str| table.columns.iter().find(|column| column.field().name() == name);
     let keys = top.keys.iter().map(|(name, order)| R::ordered(find(name)?, *order)).collect::<Option<Vec<_>>>()?;
     let from = format!("(SELECT * {} ORDER BY {} LIMIT {}) AS top", table.tail(), keys.join(", "), top.rows);
-    Some(Question::of_select(from, Arc::clone(&table.columns)))
+    Some(Question { is_grouped: table.is_grouped, ..Question::of_select(from, Arc::clone(&table.columns)) })
 }

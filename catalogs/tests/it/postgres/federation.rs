@@ -3,7 +3,8 @@
 use std::fs;
 use std::sync::Arc;
 
-use engine::{Code, Limits};
+use engine::{Code, Limits, Principal, Query};
+use futures::TryStreamExt;
 use serde_json::json;
 
 use super::server::{PASSWORD, Server};
@@ -483,6 +484,23 @@ fn the_sums_of_a_survey_design_are_made_by_the_server() {
     // A role that may read the columns which are named can be asked.
     let sent = asked.sent("SELECT svy_mean(k, weight => w, psu => psu) FROM bank.hard");
     assert!(sent.iter().all(|sent| !sent.contains("SELECT *") && !sent.contains("secret")), "{sent:?}");
+
+    // The receipt has what was sent, and does not take groups for the people that they are of.
+    let receipt = |sql: &str| {
+        asked.runtime.block_on(async {
+            let stream = asked.engine.query(&Principal::local(), Query::new(sql)).await.unwrap();
+            let id = stream.id();
+            let _: Vec<_> = stream.try_collect().await.unwrap();
+            asked.engine.record(&Principal::local(), id).unwrap().receipt.unwrap()
+        })
+    };
+    let of_groups = receipt("SELECT svy_mean(k, weight => w, psu => psu) FROM bank.hard");
+    assert!(of_groups.bases.is_empty() && of_groups.reads.iter().any(|read| read.grouped && read.rows == Some(20)));
+    let of_rows = receipt("SELECT max(length(secret)) FROM bank.hard WHERE k = 3 AND v % 2 = 0");
+    let read = &of_rows.reads[0];
+    assert_eq!((of_rows.bases.as_slice(), read.rows, read.grouped), (&[143_u64][..], Some(286), false));
+    assert!(read.asked.as_deref().is_some_and(|sql| sql.contains("\"k\" = '3'")), "{read:?}");
+    assert_eq!(read.kept_here.len(), 1, "{read:?}");
 
     // Where each row is nearly a PSU of its own, the rows are the lesser evil.
     server.sql("ANALYZE odd");
