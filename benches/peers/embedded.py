@@ -26,11 +26,12 @@ class Embedded:
             raise RuntimeError(answer["error"])
         return answer
 
-    def seconds(self, sql):
-        return self._ask({"sql": sql})["seconds"]
+    def seconds(self, sql=None, **more):
+        """How long an answer takes; `more` is said in `benches/src/bin/embedded.rs`."""
+        return self._ask({"sql": sql, **more})["seconds"]
 
-    def rows(self, sql):
-        self._ask({"sql": sql, "out": self.out})
+    def rows(self, sql, **more):
+        self._ask({"sql": sql, "out": self.out, **more})
         with pa.memory_map(self.out) as file:
             return pa.ipc.open_file(file).read_all()
 

@@ -22,6 +22,8 @@ pub struct Limits {
     pub query_memory: u64,
     /// Bytes of disk for what spills, all queries together.
     pub spill: u64,
+    /// Into how many parts the work of one query is divided, at most; 0 is as 1.
+    pub query_parallelism: usize,
     /// Queries that run at once; more wait their turn, and those that would wait too long are `overloaded`.
     pub concurrent_queries: usize,
     /// Bounds on what one principal may use.
@@ -105,6 +107,7 @@ impl Default for Limits {
             memory,
             query_memory: memory / 2,
             spill: 32 * GIB,
+            query_parallelism: std::thread::available_parallelism().map_or(1, usize::from),
             concurrent_queries: 64,
             per_principal: PerPrincipal::default(),
             per_role: BTreeMap::new(),

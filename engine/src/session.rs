@@ -53,7 +53,7 @@ impl Sessions {
     ) -> Result<Self, Error> {
         let runtime = runtime(limits, spill_dir)?;
         let base = SessionStateBuilder::new()
-            .with_config(config())
+            .with_config(config(limits))
             .with_runtime_env(Arc::new(runtime))
             .with_expr_planners(expr_planners())
             .with_scalar_functions(scalar_functions(quality))
@@ -140,11 +140,12 @@ fn runtime(limits: &Limits, spill_dir: Option<&Path>) -> Result<RuntimeEnv, Erro
     Ok(builder.build()?)
 }
 
-fn config() -> SessionConfig {
+fn config(limits: &Limits) -> SessionConfig {
     // Keys of a join's build side that may travel to the other side as a list: see design.md, section 6.
     const JOIN_KEYS: usize = 20_000;
     const JOIN_KEYS_SIZE: usize = 4 << 20;
-    let mut config = SessionConfig::new().with_information_schema(false);
+    let parts = limits.query_parallelism.max(1);
+    let mut config = SessionConfig::new().with_information_schema(false).with_target_partitions(parts);
     let options = config.options_mut();
     options.optimizer.hash_join_inlist_pushdown_max_distinct_values = JOIN_KEYS;
     options.optimizer.hash_join_inlist_pushdown_max_size = JOIN_KEYS_SIZE;

@@ -254,7 +254,10 @@ struct Listening {
 }
 
 /// What tells callers apart, where they must sign in.
-fn gate(composition: &Composition) -> Result<Option<Arc<Gate>>, engine::Error> {
+///
+/// # Errors
+/// `internal` where the keys cannot be read.
+pub fn gate(composition: &Composition) -> Result<Option<Arc<Gate>>, engine::Error> {
     let Settings { auth, data_dir, .. } = &composition.settings;
     if !auth.required {
         return Ok(None);

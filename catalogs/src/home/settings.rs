@@ -208,6 +208,9 @@ pub(crate) struct LimitsSection {
     query_memory: Option<Size>,
     /// Disk space for what queries spill, all together. Default: 32GiB.
     spill: Option<Size>,
+    /// Into how many parts the work of one query is divided, at most. Default: one for each processor.
+    #[schemars(range(min = 1))]
+    query_parallelism: Option<u32>,
     /// Queries that run at once; more wait their turn. Default: 64.
     #[schemars(range(min = 1))]
     concurrent_queries: Option<u32>,
@@ -242,7 +245,7 @@ pub(crate) struct PerPrincipalSection {
 impl From<PerPrincipalSection> for PerPrincipal {
     fn from(section: PerPrincipalSection) -> Self {
         PerPrincipal {
-            concurrent_queries: section.concurrent_queries.and_then(|count| usize::try_from(count).ok()),
+            concurrent_queries: count(section.concurrent_queries),
             queries_per_minute: section.queries_per_minute,
             rows_per_day: section.rows_per_day,
             source_bytes_per_day: section.source_bytes_per_day.map(|size| size.0),
@@ -250,6 +253,10 @@ impl From<PerPrincipalSection> for PerPrincipal {
             query_memory: section.query_memory.map(|size| size.0),
         }
     }
+}
+
+fn count(number: Option<u32>) -> Option<usize> {
+    usize::try_from(number?).ok()
 }
 
 impl From<LimitsSection> for Limits {
@@ -264,10 +271,8 @@ impl From<LimitsSection> for Limits {
             memory,
             query_memory: section.query_memory.map_or(memory / 2, |size| size.0),
             spill: section.spill.map_or(defaults.spill, |size| size.0),
-            concurrent_queries: section
-                .concurrent_queries
-                .and_then(|count| usize::try_from(count).ok())
-                .unwrap_or(defaults.concurrent_queries),
+            query_parallelism: count(section.query_parallelism).unwrap_or(defaults.query_parallelism),
+            concurrent_queries: count(section.concurrent_queries).unwrap_or(defaults.concurrent_queries),
             per_principal: section.per_principal.into(),
             per_role: section.per_role.into_iter().map(|(role, bounds)| (role, bounds.into())).collect(),
         }

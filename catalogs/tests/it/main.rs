@@ -15,6 +15,7 @@ mod mysql;
 mod postgres;
 mod registry;
 mod reload;
+mod rights;
 mod sqlite;
 mod stores;
 mod survey;

@@ -19,7 +19,7 @@ use futures::StreamExt;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
-pub(crate) use server::Server;
+pub(crate) use server::{PASSWORD, Server};
 
 use crate::asked::lines;
 use crate::contract::{Expected, contract};
@@ -32,7 +32,7 @@ pub(crate) fn source(server: &Server, more: Value) -> Arc<dyn Source> {
 fn try_source(server: &Server, more: Value) -> Result<Arc<dyn Source>, Error> {
     let mut options = json!({
         "host": "localhost", "port": server.port, "database": "bank", "user": "weft",
-        "password": server::PASSWORD, "sslmode": "disable",
+        "password": PASSWORD, "sslmode": "disable",
     });
     if let (Value::Object(options), Value::Object(more)) = (&mut options, more) {
         options.extend(more);
@@ -88,7 +88,7 @@ fn mysql_keeps_the_contract() {
         schema: "bank",
         tables: &["broken", "empty", "people"],
         broken: Some(("broken", Code::DataInvalid)),
-        secrets: &[server::PASSWORD],
+        secrets: &[PASSWORD],
     };
     runtime().block_on(contract(source(&server, json!({})).as_ref(), &expected));
 }

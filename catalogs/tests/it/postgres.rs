@@ -23,7 +23,7 @@ use futures::StreamExt;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
-pub(crate) use server::Server;
+pub(crate) use server::{PASSWORD, Server};
 
 use crate::asked::lines;
 use crate::contract::{Expected, contract};
@@ -36,7 +36,7 @@ pub(crate) fn source(server: &Server, more: Value) -> Arc<dyn Source> {
 fn try_source(server: &Server, more: Value) -> Result<Arc<dyn Source>, Error> {
     let mut options = json!({
         "host": "localhost", "port": server.port, "database": "postgres", "user": "postgres",
-        "password": server::PASSWORD, "sslmode": "disable",
+        "password": PASSWORD, "sslmode": "disable",
     });
     if let (Value::Object(options), Value::Object(more)) = (&mut options, more) {
         options.extend(more);
@@ -92,7 +92,7 @@ fn postgres_keeps_the_contract() {
         schema: "public",
         tables: &["broken", "empty", "people"],
         broken: Some(("broken", Code::SourceRejected)),
-        secrets: &[server::PASSWORD],
+        secrets: &[PASSWORD],
     };
     runtime().block_on(contract(source(&server, json!({})).as_ref(), &expected));
 }
