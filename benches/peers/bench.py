@@ -1,7 +1,7 @@
 """The same work on Weft and on its peers, side by side, in one run.
 
     make bench                          # everything
-    python benches/peers/bench.py NAME  # one of: start, weighted, survey, large, flight, postgres, tpch, federated, concurrent, rights, load, memory
+    python benches/peers/bench.py NAME  # some of it: --help lists the names
 
 Each figure is the best of several runs, taken in turns so that a noisy moment hits both sides. A ratio over its bound
 is marked, and makes the exit code 1. Data is made once, under benches/data (TPC-H scale factor 1, and a panel).

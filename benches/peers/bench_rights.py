@@ -62,10 +62,13 @@ def columns_of(engine, table):
     return engine.rows(f"SELECT * FROM {table} LIMIT 0").column_names
 
 
-def same(ours, theirs):
-    """Whether the rows are the same; the rows of neither may have an order."""
-    rows = [sorted(str([plain(value) for value in row.values()]) for row in table.to_pylist()) for table in (ours, theirs)]
-    assert rows[0] == rows[1], "the rule and its form by hand have other rows"
+def same(engine, governed, written):
+    """Whether the rows are the same; those of neither need have an order."""
+    given, expected = (
+        sorted(str([plain(value) for value in row.values()]) for row in engine.rows(sql, **more).to_pylist())
+        for sql, more in ((governed, {"as": "viewer"}), (written, {}))
+    )
+    assert given == expected, "the rule and its form by hand have other rows"
 
 
 def ratio(args, engine, governed, written):
@@ -96,7 +99,7 @@ def files(args):
                 read = [table for table in RULES if re.search(rf"\b{table}\b", sql)]
                 views = (f"{table} AS ({by_hand('tpch', table, columns_of(engine, table))})" for table in read)
                 written = f"WITH {', '.join(views)} {sql}"
-                same(engine.rows(sql, **{"as": "viewer"}), engine.rows(written))
+                same(engine, sql, written)
                 value, detail = ratio(args, engine, sql, written)
                 yield Figure(f"TPC-H {name} under a row rule and two masks, ratio to the same by hand", value, "x", 1.05, detail)
 
@@ -113,10 +116,8 @@ def database(args):
         )
         with embedded(args.weft, home) as engine:
             written = by_hand("db.public", "orders", columns_of(engine, "db.public.orders"))
-            same(engine.rows(f"{sql} LIMIT 1000000", **{"as": "viewer"}), engine.rows(f"{written} LIMIT 1000000"))
-            plan = json.dumps(engine.rows(f"EXPLAIN {sql}").to_pylist())
+            same(engine, f"{sql} WHERE o_orderkey < 40000", f"{written} AND o_orderkey < 40000")
             value, detail = ratio(args, engine, sql, written)
-    assert "o_orderstatus" in plan, plan
     yield Figure("orders from PostgreSQL under a row rule and two masks, ratio to the same by hand", value, "x", 1.05, detail)
 
 
@@ -136,7 +137,7 @@ def make_home(folder, datasets, roles):
     }
     write(folder, weft="auth: {required: true}\ndata_dir: state\naudit: {enabled: true}\n", policies__bench="\n".join(lines) + "\n", **each)
     with open(os.path.join(folder, "t.csv"), "w") as table:
-        table.write("id,region,phone,name\n1,north,12345,Asha\n2,east,67890,Ravi\n")
+        table.write("id,region,phone,name\n1,north,+91 12345,Asha\n2,east,+91 67890,Ravi\n")
 
 
 def key_of(weft, home, principal):

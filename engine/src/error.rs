@@ -222,6 +222,10 @@ fn classify(error: DataFusionError) -> Error {
                 .hint("Check the dataset's path; the server's log has the cause.")
         }
         DataFusionError::Execution(text) => of_execution(text),
+        DataFusionError::External(inner) if inner.to_string().contains("regex parse error") => {
+            Error::new(Code::InvalidArgument, "A regular expression of the query does not parse.")
+                .hint("Close its brackets, and write \\( for a bracket that is meant.")
+        }
         DataFusionError::External(inner) if inner.to_string().contains("Parquet") => unreadable("A Parquet file"),
         _ => Error::new(Code::Internal, "Something went wrong inside Weft; the log has the cause under this query id."),
     }

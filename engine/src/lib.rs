@@ -52,6 +52,7 @@ mod share;
 mod stream;
 mod survey;
 pub mod system;
+mod tokens;
 mod transfer;
 mod turns;
 mod weighing;

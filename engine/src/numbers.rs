@@ -5,7 +5,7 @@
 
 use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType};
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::InList;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
@@ -98,6 +98,9 @@ impl AnalyzerRule for FloatLiterals {
 
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
         let plan = plan.transform_up_with_subqueries(|plan| {
+            if !has_decimals(&plan)? {
+                return Ok(Transformed::no(plan));
+            }
             let schema = match &plan {
                 LogicalPlan::TableScan(scan) => {
                     DFSchema::try_from_qualified_schema(scan.table_name.clone(), &scan.source.schema())?
@@ -112,6 +115,21 @@ impl AnalyzerRule for FloatLiterals {
         })?;
         Ok(plan.data)
     }
+}
+
+/// The same of one expression.
+pub(crate) fn with_float_literals(expr: Expr, schema: &DFSchema) -> Result<Expr> {
+    Ok(expr.transform_up(|expr| of_digits(expr, schema))?.data)
+}
+
+/// Whether a literal is among the node's expressions that may be read as a float.
+fn has_decimals(plan: &LogicalPlan) -> Result<bool> {
+    let mut found = false;
+    plan.apply_expressions(|expr| {
+        found = expr.exists(|expr| Ok(as_double(expr).is_some()))?;
+        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    })?;
+    Ok(found)
 }
 
 fn of_digits(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {

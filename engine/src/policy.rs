@@ -117,6 +117,9 @@ pub struct Grant {
     /// The columns of these tables that may be seen; empty = all.
     #[serde(default)]
     pub columns: BTreeSet<String>,
+    /// Where it stands.
+    #[serde(skip)]
+    pub place: Option<Place>,
 }
 
 /// What the holders of some roles see of a table.
@@ -154,6 +157,8 @@ pub struct Place {
     pub file: String,
     /// The key path in it, such as `rules[0]`.
     pub key: String,
+    /// The lines of its parts, such as `masks.phone`; that of the whole is `""`.
+    pub lines: BTreeMap<String, usize>,
 }
 
 /// How the conditions of several rules go together.

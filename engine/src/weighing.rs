@@ -46,13 +46,15 @@ pub(crate) fn apply(plan: LogicalPlan, reads: &[Read], query: &Query, notices: &
         None => weights.mode != WeightsMode::Offered,
     };
     let context = Context { samples: Samples::of(reads, applies), reads, notices };
+    let mut is_changed = false;
     let weighed = plan.transform_up_with_subqueries(|node| {
-        let node = node.recompute_schema()?;
+        let node = if is_changed { node.recompute_schema()? } else { node };
         let weighed = match &node {
             LogicalPlan::Aggregate(aggregate) => context.aggregate(aggregate)?,
             LogicalPlan::Window(window) => context.window(window)?,
             _ => None,
         };
+        is_changed |= weighed.is_some();
         Ok(weighed.map_or_else(|| Transformed::no(node), Transformed::yes))
     });
     Ok(weighed?.data)

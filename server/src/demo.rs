@@ -47,8 +47,8 @@ pub struct DemoArgs {
     #[arg(long, value_enum, default_value_t, value_name = "WHERE")]
     pub bank: BankForm,
 
-    /// How many events there are, as a part of a million: for a quick look, and for tests.
-    #[arg(long, value_name = "PART", default_value_t = 1.0, hide = true)]
+    /// How many events there are, as a part of a million: for a quick look. Another number, other data.
+    #[arg(long, value_name = "PART", default_value_t = 1.0)]
     pub scale: f64,
 
     /// What the data is made from: another number, other data, in the place of those that are there.
@@ -139,11 +139,13 @@ pub async fn run(
     if args.once {
         return Ok(());
     }
+    // Before anybody knows that the server runs, so that no signal ends it.
+    let mut hangups = serve::Hangups::listen();
     let listen = free_doors(&args.listen, &composition.settings.http.listen, &composition.settings.flight.listen);
-    let running =
+    let mut running =
         serve::start(composition, metrics, &listen).await.map_err(|error| DemoError::new(error.to_string()))?;
     recipes::print(out, &args.home, running.http, running.flight)?;
-    serve::interrupted().await;
+    serve::until_stopped(&mut running, &mut hangups).await;
     writeln!(progress, "Stopping.")?;
     running.stop().await;
     drop(bank);

@@ -151,7 +151,11 @@ impl Receipt {
         };
         line("cache", &cache);
         if self.reads.is_empty() {
-            line("sources", "none was read");
+            let why = match self.policies.is_empty() {
+                true => "none was read",
+                false => "for administrators, since rules were applied",
+            };
+            line("sources", why);
         }
         for read in &self.reads {
             line("source", &read.text());

@@ -31,7 +31,8 @@ use crate::rest::Health;
 use crate::state::State;
 use crate::telemetry::Metrics;
 use crate::{compose, identify, mcp, rest};
-use hangup::{Hangup, Hangups};
+use hangup::Hangup;
+pub(crate) use hangup::Hangups;
 use lock::DirLock;
 
 pub use address::AddressError;
@@ -212,8 +213,16 @@ pub async fn run(
     }
     writeln!(out, "{}", running.ready_line())?;
     out.flush()?;
+    let signal = until_stopped(&mut running, &mut hangups).await;
+    tracing::info!("Stopping on {signal}.");
+    running.stop().await;
+    Ok(())
+}
+
+/// Serves until a signal says to end, and gives its name. On SIGHUP the home is read again.
+pub(crate) async fn until_stopped(running: &mut Running, hangups: &mut Hangups) -> &'static str {
     let mut interrupted = std::pin::pin!(interrupted());
-    let signal = loop {
+    loop {
         tokio::select! {
             signal = &mut interrupted => break signal,
             hangup = hangups.next() => match hangup {
@@ -221,10 +230,7 @@ pub async fn run(
                 Hangup::TerminalClosed => break "SIGHUP",
             },
         }
-    };
-    tracing::info!("Stopping on {signal}.");
-    running.stop().await;
-    Ok(())
+    }
 }
 
 /// Logs what a reload has brought, or each of the problems that it met.
@@ -321,7 +327,7 @@ async fn warn_of_misfits(engine: Engine, registry: Registry, policies: Policies)
 }
 
 /// Waits for what asks a process to end, and names it.
-pub(crate) async fn interrupted() -> &'static str {
+async fn interrupted() -> &'static str {
     let interrupt = async {
         match tokio::signal::ctrl_c().await {
             Ok(()) => "SIGINT",

@@ -68,6 +68,7 @@ impl FromStr for Timespan {
                 "m" | "min" => 60.0,
                 "h" => 3600.0,
                 "d" => 86_400.0,
+                "w" => 604_800.0,
                 _ => return Err(Self::EXPECTED),
             };
             seconds += number * unit;

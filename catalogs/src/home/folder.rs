@@ -114,26 +114,34 @@ impl<'a> Reader<'a> {
             }
             if let Some(mut more) = self.typed::<PolicyFile, Policies>(&file, "", &node) {
                 for (at, rule) in more.rules.iter_mut().enumerate() {
-                    rule.place = Some(Place { file: file.clone(), key: format!("rules[{at}]") });
+                    rule.place = Some(self.place(&file, format!("rules[{at}]")));
+                }
+                for (at, grant) in more.grants.iter_mut().enumerate() {
+                    grant.place = Some(self.place(&file, format!("grants[{at}]")));
                 }
                 for (at, rule) in more.disclosure.iter_mut().enumerate() {
-                    rule.place = Some(Place { file: file.clone(), key: format!("disclosure[{at}]") });
+                    rule.place = Some(self.place(&file, format!("disclosure[{at}]")));
                     for (part, fault) in rule.faults() {
                         let key = format!("disclosure[{at}].{part}");
                         self.problems.add(&file, key, Fault::Rejected(fault.to_owned()));
                     }
                 }
-                for entry in &more.principals {
+                for (at, entry) in more.principals.iter().enumerate() {
                     if policies.principals.iter().any(|known| known.name == entry.name) {
                         let other = "another policy file".to_owned();
                         let fault = Fault::Duplicate { id: entry.name.clone(), other };
-                        self.problems.add(&file, "principals", fault);
+                        self.problems.add(&file, format!("principals[{at}].name"), fault);
                     }
                 }
                 policies = policies.and(more);
             }
         }
         policies
+    }
+
+    fn place(&self, file: &str, key: String) -> Place {
+        let lines = self.lines.get(file).map(|lines| lines.below(&key)).unwrap_or_default();
+        Place { file: file.to_owned(), key, lines }
     }
 
     /// Finds every expression of a policy file that is none; reading it would stop at the first. Whether there is none such.

@@ -1,6 +1,6 @@
 //! Where each key path of a file stands, so that a problem can be told with its line.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde_saphyr::granit_parser::{Event, Parser};
 
@@ -75,6 +75,14 @@ impl Lines {
             }
         }
         Self(lines)
+    }
+
+    /// The lines of what stands below a key, each by its path from there; that of the key itself is `""`.
+    pub(crate) fn below(&self, key: &str) -> BTreeMap<String, usize> {
+        let part = |path: &str| Some(path.strip_prefix(key)?.trim_start_matches('.').to_owned());
+        let is_below = |path: &str| path.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+        let below = self.0.iter().filter(|(path, _)| is_below(path));
+        below.filter_map(|(path, line)| Some((part(path)?, *line))).collect()
     }
 
     /// The line of a key path, else that of what holds it. A key that is missing stands nowhere.

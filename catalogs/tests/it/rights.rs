@@ -177,10 +177,10 @@ fn rules_hold_where_a_source_or_several_processors_do_the_work() {
         failures
     });
     assert!(failures.is_empty(), "{} differ:\n{}", failures.len(), failures[..failures.len().min(4)].join("\n\n"));
-    // The rule went to the database, with what was asked.
+    // The rule went to the database.
     let log = std::fs::read_to_string(bank.path("log")).unwrap();
     let copies = || log.lines().filter(|line| line.contains("COPY (SELECT"));
-    for sent in ["'south'", "'east'"] {
-        assert!(copies().any(|copy| copy.contains(sent) && copy.contains("GROUP BY")), "{sent}");
+    for sent in ["\"region\" = 'south'", "'east'"] {
+        assert!(copies().any(|copy| copy.contains(sent)), "{sent}");
     }
 }

@@ -137,9 +137,7 @@ impl Walk<'_> {
             let filter = function.params.filter.iter().map(|filter| filter.as_ref());
             let mut all = Made::default();
             for expr in function.params.args.iter().chain(filter) {
-                let of = self.made(expr, &seen, &schema, &mut conditions);
-                all.by = all.by.or(of.by);
-                all.parts.extend(of.parts);
+                all = all.or(self.made(expr, &seen, &schema, &mut conditions));
             }
             made.insert(own, all);
         }
@@ -172,7 +170,7 @@ impl Walk<'_> {
         }
         for key in keys.iter().filter_map(Expr::try_as_col) {
             if let Some(known) = seen.made.get(key) {
-                made.insert(key.clone(), Made { parts: Vec::new(), by: known.by.clone() });
+                made.insert(key.clone(), Made { parts: Vec::new(), ..known.clone() });
             }
         }
         let shown: Vec<Column> = keys.iter().filter_map(Expr::try_as_col).cloned().collect();
@@ -186,6 +184,11 @@ impl Walk<'_> {
             let name = self.name("row");
             calls.push(rows.alias(&name));
             row.row = Column::new_unqualified(name);
+            for branch in &mut row.branches {
+                let name = self.name("branch");
+                calls.push(call(bool_or_udaf(), Expr::Column(branch.clone()), None).alias(&name));
+                *branch = Column::new_unqualified(name);
+            }
             row.names.retain(|column, _| shown.contains(column));
         }
         let plan = LogicalPlan::Aggregate(Aggregate::try_new(Arc::new(seen.plan), keys, calls)?);
@@ -211,6 +214,9 @@ impl Walk<'_> {
         domains.of(None)?;
         let values = calls.iter().map(|expr| domains.value(expr)).collect::<Result<Vec<_>>>()?;
         let domains = domains.known.into_iter().map(|(_, domain)| domain).collect();
+        // One more than may leave tells that they are too many.
+        let of_group = |row: &Occurrence| unseen.units(&row.row, Some(row.protection.raw_rows.saturating_add(1)), None);
+        let rows = if key_count > 0 { seen.rows.iter().map(of_group).collect() } else { Vec::new() };
         let unseen = unseen.calls;
         let hidden: Vec<Expr> = unseen.iter().map(|(name, _)| Expr::Column(Column::new_unqualified(name))).collect();
         let calls = calls.into_iter().chain(unseen.into_iter().map(|(name, call)| call.alias(name))).collect();
@@ -220,6 +226,7 @@ impl Walk<'_> {
             values,
             grouping: sets,
             domains,
+            rows,
             protections: seen.rows.iter().map(|row| Arc::clone(&row.protection)).collect(),
         };
         let aggregate = LogicalPlan::Aggregate(Aggregate::try_new(Arc::new(seen.plan), keys, calls)?);

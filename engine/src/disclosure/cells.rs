@@ -10,7 +10,7 @@ use datafusion::common::{Result, ScalarValue};
 
 use super::ledger::Cell;
 use super::node::Sitting;
-use super::rounding::rounded;
+use super::rounding::{rounded, without_interval};
 use super::units::{contributions_of, people_of, units_of};
 use super::{Protection, complement, fingerprint};
 
@@ -23,6 +23,8 @@ pub(super) struct Cells {
     pub(super) grouping: Option<usize>,
     /// The first one is the whole group.
     pub(super) domains: Vec<Domain>,
+    /// The columns with the rows of a group, as far as they may leave one by one: of each table, where there are groups.
+    pub(super) rows: Vec<usize>,
     /// Of each table that the rows are from.
     pub(super) protections: Vec<Arc<Protection>>,
     /// A number for what was asked.
@@ -36,6 +38,8 @@ pub(super) enum Set {
     All(usize),
     /// So many that it can be told whether they are enough.
     Enough(usize),
+    /// The domain is one of another table.
+    Open,
 }
 
 /// A column that tells how many rows there are.
@@ -152,6 +156,7 @@ impl Made<'_> {
         match self.cells.domains[domain].people[table] {
             Set::All(column) => people_of(self.bytes(column, row)).len() as u64,
             Set::Enough(column) => self.units(column, row).len() as u64,
+            Set::Open => 0,
         }
     }
 
@@ -173,7 +178,8 @@ impl Made<'_> {
 
     /// Nobody is few as well: who can tell the one from the other asks whether there is somebody.
     fn is_of_few(&self, domain: usize, row: usize) -> bool {
-        self.cells.protections.iter().enumerate().any(|(table, protection)| {
+        let is_of = |table: &usize| !matches!(self.cells.domains[domain].people[*table], Set::Open);
+        self.cells.protections.iter().enumerate().filter(|(table, _)| is_of(table)).any(|(table, protection)| {
             let people = self.people(domain, table, row);
             let fewest = if protection.is_strict() { protection.fewest() } else { 0 };
             people < fewest
@@ -270,22 +276,20 @@ impl Cells {
         self.of(domain).for_each(|at| shown.hide(at, row, why));
     }
 
-    /// What is as good as a row, counts as one: a single value, and each of the people of a group that are few, since its keys
-    /// tell of them.
+    /// What is as good as a row, counts as one: a single value, and each row of a group of few people, since its keys tell of
+    /// them.
     fn count_raw(&self, made: &Made<'_>, sitting: &Sitting, shown: &mut Shown) -> Result<()> {
         let Sitting { ledger, caller, .. } = sitting;
         for row in 0..made.rows() {
             let is_few = made.is_of_few(0, row);
             for (table, protection) in self.protections.iter().enumerate() {
                 let (name, most) = (protection.full_name(), protection.raw_rows);
-                if is_few && self.keys > 0 {
-                    let people: Vec<u64> = match self.domains[0].people[table] {
-                        Set::All(column) => people_of(made.bytes(column, row)).map(|(person, _)| person).collect(),
-                        Set::Enough(column) => made.units(column, row).collect(),
-                    };
+                if let Some(rows) = self.rows.get(table).filter(|_| is_few) {
+                    let people = made.people(0, table, row);
                     // Of more than that it is not known who they are.
-                    let is_known = !people.is_empty() && (people.len() as u64) < protection.fewest();
-                    shown.dropped[row] |= !is_known || !ledger.admits(caller, &name, people.into_iter(), most);
+                    let is_known = people > 0 && people < protection.fewest();
+                    let rows = made.units(*rows, row);
+                    shown.dropped[row] |= !is_known || !ledger.admits(caller, &name, rows, most);
                     continue;
                 }
                 for (at, value) in self.values.iter().enumerate() {
@@ -321,13 +325,13 @@ impl Cells {
         for (why, count) in &counts {
             sitting.notices.say(why.sentence(*count));
         }
-        if shown.dropped.contains(&true) {
+        // Said always: where nothing is left out, nobody learns from that.
+        if self.keys > 0 {
             sitting
                 .notices
                 .say("Groups of few people are left out, since their names would tell who they are.".to_owned());
         }
-        let is_any = !counts.is_empty() || shown.dropped.contains(&true);
-        for protection in self.protections.iter().filter(|_| is_any) {
+        for protection in self.protections.iter().filter(|protection| protection.is_strict()) {
             let rows = match protection.min_base {
                 0 | 1 => String::new(),
                 base => format!(" and {base} rows"),
@@ -349,6 +353,10 @@ impl Cells {
             let column = match base {
                 Some(base) => rounded(column, value, base)?,
                 None => Arc::clone(column),
+            };
+            let column = match value.is_survey && !value.ranks.is_empty() {
+                true => without_interval(&column)?,
+                false => column,
             };
             let hidden: BooleanArray = shown.hidden[at].iter().map(|why| Some(why.is_some())).collect();
             Ok(nullif(&column, &hidden)?)

@@ -9,7 +9,7 @@ use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::{Expr, ExprSchemable, cast};
 
 use super::aggregate::{LARGEST, OF_ALL, SINGLE, TOTALS, Unseen, call, call_of, rank};
-use super::arguments::{Part, both, is_literal, parts};
+use super::arguments::{Part, both, found, is_literal};
 use super::cells::{Base, Domain, Raw, Set, Value};
 use super::rewrite::{Seen, refused};
 use super::units::Contributions;
@@ -24,6 +24,11 @@ pub(super) struct Domains<'d, 'w, 'a> {
 
 impl Domains<'_, '_, '_> {
     pub(super) fn of(&mut self, filter: Option<&Expr>) -> Result<usize> {
+        self.of_tables(filter, &|_| true)
+    }
+
+    /// Those of some of the tables.
+    fn of_tables(&mut self, filter: Option<&Expr>, is_meant: &dyn Fn(usize) -> bool) -> Result<usize> {
         if let Some(known) = self.known.iter().position(|(known, _)| known.as_ref() == filter) {
             return Ok(known);
         }
@@ -31,7 +36,12 @@ impl Domains<'_, '_, '_> {
             return Err(super::rewrite::asks_about_few().into());
         }
         let mut domain = Domain::default();
-        for row in &self.seen.rows {
+        for (table, row) in self.seen.rows.iter().enumerate() {
+            if !is_meant(table) {
+                domain.people.push(Set::Open);
+                domain.base.push(Base::Open);
+                continue;
+            }
             let protection = &row.protection;
             domain.people.push(match protection.is_guarded() {
                 true => Set::All(self.unseen.people(row, filter.cloned())),
@@ -64,6 +74,12 @@ impl Domains<'_, '_, '_> {
         }
         value.is_survey = name.starts_with("svy_");
         value.domains.push(self.of(filter)?);
+        for (at, row) in self.seen.rows.iter().enumerate() {
+            for branch in &row.branches {
+                let of = both(filter, Expr::Column(branch.clone()));
+                value.domains.push(self.of_tables(Some(&of), &|table| table == at)?);
+            }
+        }
         self.arguments(function, filter, &mut value)?;
         let is_of_all = OF_ALL.contains(&name) || name.starts_with("svy_") || name.starts_with("weighted_");
         if let Some(rank) = rank(name, arguments) {
@@ -102,7 +118,7 @@ impl Domains<'_, '_, '_> {
             }
             let is_condition = argument.get_type(&schema).is_ok_and(|data_type| data_type == DataType::Boolean);
             let is_bare = argument.try_as_col().is_some() || is_literal(argument) || is_condition;
-            let found = parts(argument, &self.seen.made, &schema, &is_own).and_then(|found| match at == 0 || is_bare {
+            let found = found(argument, &self.seen.made, &schema, &is_own).and_then(|found| match at == 0 || is_bare {
                 true => Ok(found),
                 false => Err("several things computed".to_owned()),
             });
@@ -110,6 +126,7 @@ impl Domains<'_, '_, '_> {
                 refused(format!("An aggregate over a protected table cannot be of {by}: it might single somebody out."))
                     .hint("Aggregate columns, products of two, sums of such, or CASE with conditions on many people.")
             })?;
+            let found = found.parts;
             conditional += usize::from(!is_condition && found.iter().any(|part| part.is_condition));
             for Part { of, is_condition } in found {
                 if is_condition {

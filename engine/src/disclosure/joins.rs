@@ -1,5 +1,5 @@
-//! Joins of protected rows. Joined with each other, they are so person by person; joined with others, each meets at most one
-//! row: otherwise a table of the caller's own making could count one person a million times.
+//! Joins of protected rows. Joined with each other, they are so person by person, and one side has each person once; joined with
+//! others, each meets at most one row: otherwise a table of the caller's own making could count one person a million times.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use datafusion::logical_expr::{Expr, Join, LogicalPlan, Operator};
 
 use super::failures;
 use super::rewrite::{Occurrence, Seen, Walk, are_of_the_same, asks_about_few, refused, without_subqueries};
-use super::unique::Unique;
+use super::unique::{Sides, Unique};
 
 impl Walk<'_> {
     pub(super) fn join(&mut self, join: Join) -> Result<Seen> {
@@ -34,8 +34,14 @@ impl Walk<'_> {
                     (false, false) if is_strict && !are_by_person(&on, &left.rows, &right.rows) => {
                         return Err(not_by_person().into());
                     }
-                    (false, true) if is_strict => right.plan = unique(right.plan, &on)?,
-                    (true, false) if is_strict => left.plan = unique(left.plan, &on)?,
+                    (false, true) if is_strict => right.plan = unique(right.plan, &on, None)?,
+                    (true, false) if is_strict => left.plan = unique(left.plan, &on, None)?,
+                    // Else each join of people who have several rows with themselves would multiply them.
+                    (false, false) if is_strict => {
+                        let sides = Sides::default();
+                        left.plan = unique(left.plan, &on, Some((sides.clone(), false)))?;
+                        right.plan = unique(right.plan, &on, Some((sides, true)))?;
+                    }
                     _ => {}
                 }
             }
@@ -115,8 +121,8 @@ fn not_by_person() -> crate::Error {
         .hint("Write JOIN .. ON with the columns that name people, or aggregate first.")
 }
 
-/// A table that protected rows are joined with, such that each of them meets one row at most.
-fn unique(open: LogicalPlan, on: &[(Column, Column)]) -> Result<LogicalPlan> {
+/// A table that protected rows are joined with, such that each of them meets one row at most. Of two sides, one may be so.
+fn unique(open: LogicalPlan, on: &[(Column, Column)], side: Option<(Sides, bool)>) -> Result<LogicalPlan> {
     if open.max_rows().is_some_and(|rows| rows <= 1) {
         return Ok(open);
     }
@@ -128,7 +134,7 @@ fn unique(open: LogicalPlan, on: &[(Column, Column)]) -> Result<LogicalPlan> {
         true => Err(refused("A protected table is joined with another one by equal columns only.")
             .hint("Write JOIN .. ON with a column of each table, or aggregate first.")
             .into()),
-        false => Ok(Unique::over(open, keys)),
+        false => Ok(Unique::over(open, keys, side)),
     }
 }
 

@@ -9,7 +9,7 @@ use datafusion::logical_expr::{
     Aggregate, Distinct, Expr, Extension, Filter, Limit, LogicalPlan, Projection, SubqueryAlias, Window,
 };
 
-use super::arguments::{Made, Part, parts};
+use super::arguments::{Made, Part, found};
 use super::fingerprint::fingerprint;
 use super::ledger::{Caller, Ledger};
 use super::{Protection, joins, rows, unions};
@@ -68,6 +68,9 @@ pub(super) struct Occurrence {
     pub(super) person: Column,
     /// The columns that are the table's own, with their names there.
     pub(super) names: HashMap<Column, String>,
+    /// The unseen columns that say of each row which branch of a UNION ALL it is from: each branch may have other values in a
+    /// column, so that a figure tells of the people of each.
+    pub(super) branches: Vec<Column>,
     /// Whether it may be missing, since an outer join adds it.
     pub(super) is_optional: bool,
     /// Whether one of its rows may stand in several.
@@ -98,7 +101,7 @@ impl Seen {
 
     /// The unseen columns.
     pub(super) fn carried(&self) -> Vec<Column> {
-        let rows = self.rows.iter().flat_map(|row| [&row.row, &row.person]);
+        let rows = self.rows.iter().flat_map(|row| [&row.row, &row.person].into_iter().chain(&row.branches));
         let parts = self.made.values().flat_map(|made| made.parts.iter().map(|part| &part.of));
         let mut known = HashSet::new();
         rows.chain(parts).filter(|column| known.insert((*column).clone())).cloned().collect()
@@ -109,6 +112,7 @@ impl Seen {
         let kept = |column: &Column| rename(column).unwrap_or_else(|| column.clone());
         for row in &mut self.rows {
             (row.row, row.person) = (kept(&row.row), kept(&row.person));
+            row.branches.iter_mut().for_each(|branch| *branch = kept(branch));
             row.names = row.names.iter().filter_map(|(column, name)| Some((rename(column)?, name.clone()))).collect();
         }
         let made = std::mem::take(&mut self.made);
@@ -246,6 +250,7 @@ impl Walk<'_> {
             row: Column::new_unqualified(row_name),
             person: Column::new_unqualified(person_name),
             names,
+            branches: Vec::new(),
             is_optional: false,
             is_multiplied: false,
             asked_of: Vec::new(),
@@ -307,11 +312,11 @@ impl Walk<'_> {
         let is_own = |column: &Column| {
             seen.made.contains_key(column) || seen.rows.iter().any(|row| row.names.contains_key(column))
         };
-        let found = match parts(expr, &seen.made, schema, &is_own) {
+        let found = match found(expr, &seen.made, schema, &is_own) {
             Ok(found) => found,
-            Err(by) => return Made { parts: Vec::new(), by: Some(by) },
+            Err(by) => return Made { by: Some(by), ..Made::default() },
         };
-        let parts = found.into_iter().map(|part| {
+        let parts = found.parts.into_iter().map(|part| {
             let of = match part.of {
                 Expr::Column(column) if column.name.starts_with(PREFIX) => column,
                 condition => {
@@ -322,7 +327,7 @@ impl Walk<'_> {
             };
             Part { of, is_condition: part.is_condition }
         });
-        Made { parts: parts.collect(), by: None }
+        Made { parts: parts.collect(), by: None, is_step: found.is_step, gain: found.gain }
     }
 
     fn filter(&mut self, filter: Filter) -> Result<Seen> {

@@ -1,8 +1,8 @@
-//! Rounding: counts and totals to multiples of a number.
+//! What figures are changed to: counts and totals to multiples of a number, and intervals of quantiles to nothing.
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Float64Array, StructArray};
+use arrow::array::{Array, ArrayRef, AsArray, Float64Array, StructArray, new_null_array};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type};
 use datafusion::common::Result;
@@ -27,6 +27,21 @@ pub(super) fn rounded(column: &ArrayRef, value: &Value, base: f64) -> Result<Arr
         numeric if value.is_total && numeric.is_numeric() => to_multiples(column, base),
         _ => Ok(Arc::clone(column)),
     }
+}
+
+/// Whose ends are values that somebody has, at places that nobody asked for, and what follows from them.
+const OF_INTERVAL: [&str; 4] = ["se", "ci_low", "ci_high", "deff"];
+
+/// An estimate without its interval.
+pub(super) fn without_interval(column: &ArrayRef) -> Result<ArrayRef> {
+    let DataType::Struct(fields) = column.data_type() else { return Ok(Arc::clone(column)) };
+    let of = column.as_struct();
+    let parts =
+        fields.iter().zip(of.columns()).map(|(field, part)| match OF_INTERVAL.contains(&field.name().as_str()) {
+            true => new_null_array(field.data_type(), part.len()),
+            false => Arc::clone(part),
+        });
+    Ok(Arc::new(StructArray::try_new(fields.clone(), parts.collect(), of.nulls().cloned())?))
 }
 
 fn to_multiples(column: &ArrayRef, base: f64) -> Result<ArrayRef> {

@@ -55,6 +55,7 @@ pub(super) fn union(inputs: Vec<Seen>, schema: &DFSchemaRef, walk: &mut Walk<'_>
                         person: Column::new_unqualified(person),
                         // A branch that has no such rows has others in these columns.
                         names: if at == 0 { names } else { HashMap::new() },
+                        branches: Vec::new(),
                         is_optional: row.is_optional,
                         is_multiplied: row.is_multiplied,
                         asked_of: Vec::new(),
@@ -63,6 +64,17 @@ pub(super) fn union(inputs: Vec<Seen>, schema: &DFSchemaRef, walk: &mut Walk<'_>
                 }
             };
             taken.push(slot);
+            for branch in std::iter::once(None).chain(row.branches.iter().map(Some)) {
+                let name = walk.name("branch");
+                columns.push(Unseen {
+                    is_here: branch.is_none().then_some(at),
+                    ..Unseen::new(&name, DataType::Boolean, inputs.len())
+                });
+                if let (Some(branch), Some(unseen)) = (branch, columns.last_mut()) {
+                    unseen.from[at] = Some(branch.clone());
+                }
+                rows[slot].branches.push(Column::new_unqualified(name));
+            }
             let (row_column, person) = (rows[slot].row.clone(), rows[slot].person.clone());
             for (to, from) in [(&row_column, &row.row), (&person, &row.person)] {
                 if let Some(unseen) = columns.iter_mut().find(|unseen| unseen.name == to.name) {
@@ -76,7 +88,7 @@ pub(super) fn union(inputs: Vec<Seen>, schema: &DFSchemaRef, walk: &mut Walk<'_>
         for (column, known) in &input.made {
             let Some(place) = place(column) else { continue };
             let whole = made.entry(own[place].clone()).or_default();
-            whole.by = whole.by.clone().or_else(|| known.by.clone());
+            *whole = std::mem::take(whole).or(Made { parts: Vec::new(), ..known.clone() });
             for part in &known.parts {
                 let name = walk.name("part");
                 let mut unseen = Unseen::new(&name, DataType::Boolean, inputs.len());
@@ -121,16 +133,19 @@ struct Unseen {
     name: String,
     data_type: DataType,
     from: Vec<Option<Column>>,
+    /// It is true of the rows of this branch.
+    is_here: Option<usize>,
 }
 
 impl Unseen {
     fn new(name: &str, data_type: DataType, branches: usize) -> Self {
-        Self { name: name.to_owned(), data_type, from: vec![None; branches] }
+        Self { name: name.to_owned(), data_type, from: vec![None; branches], is_here: None }
     }
 
     fn of(&self, branch: usize) -> Result<Expr> {
         Ok(match self.from.get(branch).and_then(Option::as_ref) {
             Some(column) => Expr::Column(column.clone()).alias(&self.name),
+            None if self.is_here == Some(branch) => lit(true).alias(&self.name),
             None => lit(ScalarValue::try_from(&self.data_type)?).alias(&self.name),
         })
     }

@@ -6,10 +6,10 @@ use datafusion::common::format::ExplainStatementOptions;
 use datafusion::sql::parser::{DFParserBuilder, ExplainStatement, Statement};
 use datafusion::sql::sqlparser::ast::{ObjectName, Query as Select, Statement as SqlStatement};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
-use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
-use crate::numbers::approximate;
 use crate::policy::read_only;
+use crate::tokens::tokens;
 use crate::{Code, Error, Explain, Query};
 
 /// What a statement asks for.
@@ -58,10 +58,8 @@ fn is_explain(statement: &Statement) -> bool {
 
 fn statements(sql: &str) -> Result<VecDeque<Statement>, Error> {
     let dialect = GenericDialect {};
-    let tokens = Tokenizer::new(&dialect, sql)
-        .tokenize_with_location()
-        .map_err(|error| Error::new(Code::InvalidSql, format!("The SQL does not parse: {error}.")).cause(error))?;
-    let mut parser = DFParserBuilder::new(approximate(numbered(tokens)?)).with_dialect(&dialect).build()?;
+    let tokens = tokens(sql).map_err(|why| Error::new(Code::InvalidSql, format!("The SQL does not parse: {why}.")))?;
+    let mut parser = DFParserBuilder::new(numbered(tokens)?).with_dialect(&dialect).build()?;
     Ok(parser.parse_statements()?)
 }
 

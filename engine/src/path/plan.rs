@@ -42,10 +42,9 @@ pub(super) struct Planned {
 impl Planned {
     /// Plans a query and puts its parameters' values in.
     pub(super) async fn bind(engine: &Engine, principal: &Principal, query: &Query) -> Result<Self, Error> {
-        let mut planned = Self::open(engine, principal, query).await?;
+        let planned = Self::open(engine, principal, query).await?;
         let values = values(query.params.as_ref(), &planned.parameters)?;
-        planned.plan = planned.plan.with_param_values(values)?;
-        Ok(planned)
+        planned.with_values(values)
     }
 
     /// Plans a query whose parameters may still have no values.
@@ -53,15 +52,21 @@ impl Planned {
         if query.params.is_some() {
             return Self::bind(engine, principal, query).await;
         }
-        let mut planned = Self::open(engine, principal, query).await?;
+        let planned = Self::open(engine, principal, query).await?;
         let nulls = planned
             .parameters
             .fields()
             .iter()
             .map(|field| ScalarValue::try_from(field.data_type()))
             .collect::<DfResult<Vec<_>>>()?;
-        planned.plan = planned.plan.with_param_values(nulls)?;
-        Ok(planned)
+        planned.with_values(nulls.into())
+    }
+
+    fn with_values(mut self, values: ParamValues) -> Result<Self, Error> {
+        if !self.parameters.fields().is_empty() {
+            self.plan = self.plan.with_param_values(values)?;
+        }
+        Ok(self)
     }
 
     pub(super) fn parameters(&self) -> SchemaRef {

@@ -7,7 +7,7 @@ use datafusion::common::{Column, DFSchema, Result as DfResult, TableReference, p
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{Expr, ExprSchemable};
 
-use super::{Disclosure, Place, Policies, Rule};
+use super::{Disclosure, Grant, Place, Policies, Rule};
 use crate::names::nearest;
 use crate::{Catalog, Dataset, Engine, TableProviderRef, codes};
 
@@ -49,11 +49,49 @@ impl Engine {
                 Err(message) => found.push(misfit("table", message, true)),
             }
         }
+        for grant in &policies.grants {
+            found.extend(columns(catalog, grant).await);
+        }
         for rule in &policies.disclosure {
             found.extend(self::people(catalog, rule).await);
         }
         found
     }
+}
+
+/// The columns of a grant that its tables do not have.
+async fn columns(catalog: &dyn Catalog, grant: &Grant) -> Vec<Misfit> {
+    let mut found = Vec::new();
+    let names_columns = !grant.columns.is_empty();
+    for name in grant.on.iter().filter(|on| names_columns && on.contains('.')) {
+        let misfit = |part: &str, message: String, is_unknown: bool| Misfit {
+            rule: "grant".to_owned(),
+            place: grant.place.clone(),
+            part: part.to_owned(),
+            message,
+            is_unknown,
+        };
+        match table(catalog, name).await {
+            Ok(Some(table)) => {
+                let wrong = grant.columns.iter().filter_map(|column| lacks(&table, name, column));
+                found.extend(wrong.map(|message| misfit("columns", message, false)));
+            }
+            Ok(None) => found.push(misfit("on", format!("there is no table \"{name}\""), false)),
+            Err(message) => found.push(misfit("on", message, true)),
+        }
+    }
+    found
+}
+
+/// That a table has no such column, in words.
+fn lacks(table: &TableProviderRef, name: &str, column: &str) -> Option<String> {
+    let schema = table.schema();
+    if schema.field_with_name(column).is_ok() {
+        return None;
+    }
+    let near = nearest(column, schema.fields().iter().map(|field| field.name().as_str()));
+    let near = near.map(|near| format!(" (did you mean \"{near}\"?)")).unwrap_or_default();
+    Some(format!("{name} has no column \"{column}\"{near}"))
 }
 
 /// What of a rule on answers does not fit the tables that it names. Of whole datasets, tables may lack the column of people.
@@ -78,15 +116,10 @@ async fn people(catalog: &dyn Catalog, rule: &Disclosure) -> Vec<Misfit> {
                 continue;
             }
         };
-        let schema = table.schema();
         let columns = rule.people.iter().map(|column| ("people", column));
         let sensitive = rule.sensitive.iter().flatten().map(|column| ("sensitive", column));
         for (part, column) in columns.chain(sensitive) {
-            if schema.field_with_name(column).is_err() {
-                let near = nearest(column, schema.fields().iter().map(|field| field.name().as_str()));
-                let near = near.map(|near| format!(" (did you mean \"{near}\"?)")).unwrap_or_default();
-                found.push(misfit(part, format!("{name} has no column \"{column}\"{near}"), false));
-            }
+            found.extend(lacks(&table, name, column).map(|message| misfit(part, message, false)));
         }
     }
     found

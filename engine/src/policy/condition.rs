@@ -6,18 +6,24 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
+use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, Result, ScalarValue, plan_err};
 use datafusion::execution::session_state::SessionState;
-use datafusion::logical_expr::{Expr, Volatility, lit};
+use datafusion::logical_expr::expr::TryCast;
+use datafusion::logical_expr::simplify::SimplifyContext;
+use datafusion::logical_expr::{Expr, ExprSchemable, Volatility, lit};
+use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::sql::parser::DFParserBuilder;
 use datafusion::sql::sqlparser::ast::{
     self, ExprWithAlias, Value, VisitMut, VisitorMut, visit_expressions, visit_expressions_mut,
 };
+use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::tokenizer::Token;
 use serde::Deserialize;
 
-use crate::Principal;
+use crate::tokens::tokens;
+use crate::{Principal, numbers};
 
 /// A SQL expression over the columns of a table and the attributes of who asks.
 #[derive(Debug, Clone, Deserialize)]
@@ -49,7 +55,8 @@ impl TryFrom<String> for Condition {
 
     fn try_from(text: String) -> std::result::Result<Self, NotACondition> {
         let syntax = |error: datafusion::error::DataFusionError| NotACondition::Syntax(error.strip_backtrace());
-        let mut parser = DFParserBuilder::new(text.as_str()).build().map_err(syntax)?;
+        let tokens = tokens(&text).map_err(NotACondition::Syntax)?;
+        let mut parser = DFParserBuilder::new(tokens).with_dialect(&GenericDialect {}).build().map_err(syntax)?;
         let ExprWithAlias { expr, alias } = parser.parse_expr().map_err(syntax)?;
         let rest = parser.parser.peek_token().token;
         if rest != Token::EOF {
@@ -98,7 +105,7 @@ impl Condition {
         }
         let expr = planned(parsed, schema, state)?;
         let (expr, _) = expr.infer_placeholder_types(schema)?;
-        Ok(Some(expr.transform_up(|part| values.literal(part))?.data))
+        Ok(Some(unfailing(expr.transform_up(|part| values.literal(part))?.data, schema)?))
     }
 
     /// Whether the condition fits a table of `schema`, whatever the attributes are.
@@ -114,7 +121,37 @@ impl Condition {
             ControlFlow::Continue(())
         });
         let (expr, _) = planned(parsed, schema, state)?.infer_placeholder_types(schema)?;
-        Ok(expr)
+        unfailing(expr, schema)
+    }
+}
+
+/// The expression with its types, in which no value of a row fails to be cast: the error would tell it, and of which row is up to
+/// who asks. What cannot be cast is NULL.
+fn unfailing(expr: Expr, schema: &DFSchema) -> Result<Expr> {
+    let expr = numbers::with_float_literals(expr, schema)?;
+    let typed = ExprSimplifier::new(SimplifyContext::default()).coerce(expr, schema)?;
+    let unfailing = typed.transform_up(|part| match part {
+        Expr::Cast(cast) if may_fail(&cast.expr.get_type(schema)?, cast.field.data_type()) => {
+            Ok(Transformed::yes(Expr::TryCast(TryCast { expr: cast.expr, field: cast.field })))
+        }
+        other => Ok(Transformed::no(other)),
+    });
+    Ok(unfailing?.data)
+}
+
+/// Whether some value of a type has none in the other.
+fn may_fail(from: &DataType, to: &DataType) -> bool {
+    let width = |data_type: &DataType| data_type.primitive_width().unwrap_or_default();
+    match (from, to) {
+        (from, to) if from == to || from.is_null() || to.is_string() => false,
+        (from, to) if from.is_numeric() && to.is_floating() => false,
+        (from, to) if from.is_signed_integer() && to.is_signed_integer() => width(to) < width(from),
+        (from, to) if from.is_unsigned_integer() && to.is_integer() => width(to) <= width(from),
+        (
+            DataType::Date32,
+            DataType::Timestamp(TimeUnit::Second | TimeUnit::Millisecond | TimeUnit::Microsecond, _),
+        ) => false,
+        _ => true,
     }
 }
 

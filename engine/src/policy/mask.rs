@@ -24,7 +24,10 @@ const HIDDEN: &str = "****";
 
 /// What stands in place of a column's value.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "a mask is SQL in quotes, such as \"NULL\" or \"'hidden'\", or one of {constant: x}, {partial: 4}, {hash: true}, {date: year}, {round: 100}, {recode: {..}}"
+)]
 pub enum Mask {
     /// One of the ready-made ones.
     Kind(Kind),
@@ -111,6 +114,7 @@ impl Mask {
             Mask::Sql(text) => text.of(principal, schema, state)?.unwrap_or_else(|| lit(ScalarValue::Null)),
             Mask::Kind(kind) => kind.of(column, &data_type, key)?,
         };
+        fits(&masked, &data_type, schema)?;
         // A value that does not fit the column becomes NULL.
         Ok(try_cast(masked, data_type).alias(column.qualified_name().1))
     }
@@ -120,10 +124,12 @@ impl Mask {
     /// # Errors
     /// As [`Mask::of`].
     pub(super) fn check(&self, column: &Expr, schema: &DFSchema, state: &SessionState) -> Result<()> {
-        match self {
-            Mask::Sql(text) => text.check(schema, state).map(drop),
-            Mask::Kind(kind) => kind.of(column, &column.get_type(schema)?, &[0; 32]).map(drop),
-        }
+        let data_type = column.get_type(schema)?;
+        let masked = match self {
+            Mask::Sql(text) => text.check(schema, state)?,
+            Mask::Kind(kind) => kind.of(column, &data_type, &[0; 32])?,
+        };
+        fits(&masked, &data_type, schema)
     }
 
     /// The mask in words, for who asks what a policy does.
@@ -137,6 +143,49 @@ impl Mask {
             Mask::Kind(Kind::Recode { .. }) => "categories".to_owned(),
             Mask::Kind(Kind::Round(base)) => format!("the nearest multiple of {base}"),
         }
+    }
+}
+
+/// Whether what stands in place of a column can have its type: a number is no date, and a word is no number.
+///
+/// # Errors
+/// Where it cannot.
+fn fits(masked: &Expr, wanted: &DataType, schema: &DFSchema) -> Result<()> {
+    let plain = |data_type: &DataType| match data_type {
+        DataType::Dictionary(_, values) => values.as_ref().clone(),
+        other => other.clone(),
+    };
+    let (given, wanted) = (plain(&masked.get_type(schema)?), plain(wanted));
+    let is_alike = given.is_null()
+        || given == wanted
+        || wanted.is_string()
+        || (given.is_numeric() && wanted.is_numeric())
+        || (given.is_temporal() && wanted.is_temporal());
+    let mut texts = Vec::new();
+    let is_of_texts = given.is_string() && results(masked, &mut texts);
+    if is_alike || (is_of_texts && texts.iter().all(|text| text.cast_to(&wanted).is_ok_and(|value| !value.is_null()))) {
+        return Ok(());
+    }
+    let [given, wanted] = [&given, &wanted].map(crate::system::type_name);
+    plan_err!("the column is {wanted}, and what would stand in its place is {given}")
+}
+
+/// The texts that an expression may result in; false where they are not known.
+fn results(expr: &Expr, texts: &mut Vec<ScalarValue>) -> bool {
+    match expr {
+        Expr::Literal(value, _) => {
+            if !value.is_null() {
+                texts.push(value.clone());
+            }
+            true
+        }
+        Expr::Alias(alias) => results(&alias.expr, texts),
+        Expr::Case(case) => {
+            let results_of = case.when_then_expr.iter().map(|(_, then)| then).chain(&case.else_expr);
+            let mut results_of = results_of.map(|result| results(result, texts));
+            results_of.all(|is_known| is_known)
+        }
+        _ => false,
     }
 }
 

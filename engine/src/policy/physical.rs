@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use datafusion::catalog::Session;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::common::{Result, Statistics, internal_err};
+use datafusion::common::{DataFusionError, Result, Statistics, internal_err};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{LogicalPlan, UserDefinedLogicalNode};
@@ -16,12 +16,16 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::DynamicFilterPhysicalExpr;
 use datafusion::physical_plan::execution_plan::CardinalityEffect;
 use datafusion::physical_plan::filter_pushdown::{ChildFilterDescription, FilterDescription, FilterPushdownPhase};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     ChildStats, DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, StatisticsArgs,
 };
 use datafusion::physical_planner::{ExtensionPlanner, PhysicalPlanner};
 
+use futures::TryStreamExt;
+
 use super::PolicyBarrier;
+use crate::{Code, Error};
 
 /// Plans [`PolicyBarrier`].
 #[derive(Debug)]
@@ -46,6 +50,22 @@ impl ExtensionPlanner for BarrierPlanner {
             barrier.masked().clone(),
         ))))
     }
+}
+
+/// An error from below the barrier without what it says of a row, which may be one that nobody here may see.
+fn veiled(error: DataFusionError) -> DataFusionError {
+    let error = Error::from(error);
+    let is_of_a_row = matches!(
+        error.code(),
+        Code::ArithmeticError | Code::DataInvalid | Code::InvalidArgument | Code::InvalidSql | Code::Internal
+    );
+    if !is_of_a_row {
+        return error.into();
+    }
+    Error::new(Code::DataInvalid, "A row of a restricted table cannot be read, or a rule on the table fails on it.")
+        .hint("An administrator finds which under this query in the log.")
+        .cause(error)
+        .into()
 }
 
 /// Passes its input on, and stops predicates.
@@ -114,7 +134,8 @@ impl ExecutionPlan for PolicyBarrierExec {
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        self.input.execute(partition, context)
+        let rows = self.input.execute(partition, context)?.map_err(veiled);
+        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), rows)))
     }
 
     /// Statistics are a door too: what is known of the rows below is only ever an estimate above.

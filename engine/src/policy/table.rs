@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, Field, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::TableReference;
@@ -12,7 +12,7 @@ use datafusion::common::{Column, DFSchema, Result, ScalarValue, plan_err};
 use datafusion::datasource::provider_as_source;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::utils::{conjunction, disjunction};
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableType, lit};
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Projection, TableType, lit};
 use datafusion::physical_plan::ExecutionPlan;
 
 use super::{Binding, Mask, PolicyBarrier, Rule};
@@ -47,7 +47,7 @@ impl PolicyTable {
         let policy = policy_id(binding, &name);
         let plan = secured(binding, provider, name, asker, &policy).map_err(|error| {
             Error::new(Code::Internal, "A policy does not fit this table, so the table stays closed.")
-                .hint("An administrator finds the rule in the log; `weft check --data` names it.")
+                .hint("An administrator finds the reason in the log.")
                 .cause(error)
         })?;
         Ok((Self { schema: Arc::clone(plan.schema().inner()), plan }, policy))
@@ -86,18 +86,24 @@ fn secured(
             return plan_err!("a policy names column {column}, which the table does not have");
         }
     }
-    let columns = schema
-        .iter()
-        .filter(|(_, field)| is_visible(field.name()))
-        .map(|(qualifier, field)| {
-            let column = Expr::Column(Column::new(qualifier.cloned(), field.name()));
-            match masks.get(field.name().as_str()) {
-                Some(mask) => mask.of(&column, asker.principal, &schema, asker.state, asker.key),
-                None => Ok(column.alias(field.name())),
+    let (mut columns, mut fields) = (Vec::new(), Vec::new());
+    for (qualifier, field) in schema.iter().filter(|(_, field)| is_visible(field.name())) {
+        let column = Expr::Column(Column::new(qualifier.cloned(), field.name()));
+        match masks.get(field.name().as_str()) {
+            Some(mask) => {
+                columns.push(mask.of(&column, asker.principal, &schema, asker.state, asker.key)?);
+                fields.push((None, Arc::new(Field::new(field.name(), field.data_type().clone(), true))));
             }
-        })
-        .collect::<Result<Vec<Expr>>>()?;
-    let plan = builder.project(columns)?.build()?;
+            None => {
+                columns.push(column.alias(field.name()));
+                fields.push((None, Arc::clone(field)));
+            }
+        }
+    }
+    // What stands in place of a column has its type: finding that out from the expressions would take most of the time here.
+    let shown = DFSchema::new_with_metadata(fields, schema.metadata().clone())?;
+    let below = Arc::new(builder.build()?);
+    let plan = LogicalPlan::Projection(Projection::try_new_with_schema(columns, below, Arc::new(shown))?);
     let masked = masks.keys().filter(|column| is_visible(column)).map(|column| (*column).to_owned()).collect();
     Ok(PolicyBarrier::over(plan, policy.to_owned(), masked))
 }
@@ -106,7 +112,11 @@ fn secured(
 fn rows(binding: &Binding, schema: &DFSchema, asker: &Asker<'_>) -> Result<Option<Expr>> {
     let of = |rule: &&Rule| match &rule.rows {
         // Who lacks an attribute meets no condition that speaks of it.
-        Some(rows) => Ok(rows.of(asker.principal, schema, asker.state)?.unwrap_or_else(|| lit(false))),
+        Some(rows) => match rows.of(asker.principal, schema, asker.state)? {
+            Some(rows) if rows.get_type(schema)? == DataType::Boolean => Ok(rows),
+            Some(rows) => plan_err!("a condition is true or false, and `{rows}` is not"),
+            None => Ok(lit(false)),
+        },
         None => Ok(lit(true)),
     };
     let (all, any) = binding.rows();

@@ -26,6 +26,7 @@ fn people() -> RecordBatch {
         ("region", Arc::new(StringArray::from_iter_values(ids.iter().map(region))) as _, true),
         ("is_sick", Arc::new(BooleanArray::from_iter(ids.iter().map(|id| Some(id % 100 == 7)))) as _, true),
         ("spend", Arc::new(Float64Array::from_iter_values(ids.iter().map(spend))) as _, true),
+        ("debt", Arc::new(Float64Array::from_iter_values(ids.iter().map(|id| (*id - 2).max(0) as f64))) as _, true),
     ])
     .unwrap()
 }
@@ -114,7 +115,7 @@ async fn nobody_is_singled_out_by_an_argument_a_filter_or_a_join() {
         "SELECT count(*) FILTER (WHERE name = 'P7') FROM shop.people",
         "SELECT sum(spend) FILTER (WHERE id = 7) FROM shop.people",
         "SELECT sum(CASE WHEN name = 'P7' THEN spend ELSE 0 END) FROM shop.people",
-        "SELECT sum(CASE WHEN name = 'P7' THEN 1000001 ELSE 1 END) FROM shop.people",
+        "SELECT sum(CASE WHEN name = 'P7' THEN 1000000 ELSE 1 END) FROM shop.people",
         "SELECT sum(CASE WHEN region = 'north' THEN CASE WHEN id = 7 THEN 2 ELSE 1 END ELSE 1 END) FROM shop.people",
         "SELECT avg(y) FROM (SELECT CASE WHEN name = 'P7' THEN 9 ELSE 1 END AS y FROM shop.people)",
         "SELECT avg(y) FROM (SELECT id, max(CASE WHEN name = 'P7' THEN 9 ELSE 1 END) AS y FROM shop.people GROUP BY id)",
@@ -128,6 +129,16 @@ async fn nobody_is_singled_out_by_an_argument_a_filter_or_a_join() {
         "SELECT count(*) FROM shop.people p JOIN shop.events e ON p.id = e.person WHERE p.name = 'P7'",
         "WITH p AS (SELECT * FROM shop.people WHERE id = 7) SELECT sum(spend) FROM p",
         "SELECT avg(t) FROM (SELECT person, sum(amount) AS t FROM shop.events WHERE person = 7 GROUP BY person)",
+        // The people of each branch are few or many by themselves.
+        "SELECT sum(x) FROM (SELECT spend AS x FROM shop.people WHERE id = 7 UNION ALL SELECT id::double FROM shop.people WHERE id <> 7)",
+        "SELECT count(*) FROM (SELECT id FROM shop.people UNION ALL SELECT id FROM shop.people WHERE id = 7 AND spend > 50)",
+        "SELECT avg(t) FROM (SELECT id, sum(x) AS t FROM (SELECT id, spend AS x FROM shop.people WHERE id = 7 UNION ALL SELECT id, id::double FROM shop.people) GROUP BY id)",
+        // Steps of which few take part.
+        "SELECT sum(id / 198) FROM shop.people",
+        "SELECT count(DISTINCT id / 198) FROM shop.people WHERE id > 190",
+        "SELECT sum(round(spend, -5)) FROM shop.people",
+        "SELECT sum(ln(debt)) FROM shop.people",
+        "SELECT svy_quantile(spend, 0.999) FROM shop.people",
         "SELECT median(spend) FROM shop.people WHERE id < 9",
         "SELECT approx_percentile_cont(spend, 0.999) FROM shop.people",
         "SELECT count(DISTINCT name) FROM shop.people WHERE id = 7",
@@ -150,6 +161,16 @@ async fn what_cannot_be_told_of_is_refused() {
         "SELECT sum(spend * (abs(id - 6) - 2 * abs(id - 7) + abs(id - 8))) / 2 FROM shop.people",
         "SELECT sum(spend * (floor((id + 993) / 1000.0) - floor((id + 992) / 1000.0))) FROM shop.people",
         "SELECT sum(ln(abs(spend - 70.0))) FROM shop.people",
+        "SELECT weighted_avg(spend, w) FROM (SELECT spend, 1000000 * ((id + 193) / 200 - (id + 192) / 200) + 1 AS w FROM shop.people)",
+        "SELECT weighted_avg(spend, w) FROM (SELECT spend, 1000 * (1 - CAST(CAST(id - 7 AS BOOLEAN) AS BIGINT)) + 1 AS w FROM shop.people)",
+        "SELECT regr_slope(spend, w) FROM (SELECT spend, a - b AS w FROM (SELECT spend, id / 7 AS a, id / 8 AS b FROM shop.people))",
+        "SELECT avg(spend + 1000 * (round(id, -1) - round(id, -2))) FROM shop.people",
+        "SELECT sum(((spend + 1e16) - 1e16) - ((spend + 1 + 1e16) - 1e16)) FROM shop.people",
+        "SELECT sum(b - 1e8) FROM (SELECT a + 1e8 AS b FROM (SELECT spend / 1e8 AS a FROM shop.people))",
+        "SELECT sum(CAST(id - 7 AS BIGINT) / 193) FROM shop.people WHERE id > 100",
+        "SELECT sum(id % 7) FROM shop.people",
+        "SELECT avg(a.amount) FROM shop.events a JOIN shop.events b ON a.person = b.person",
+        "WITH u AS (SELECT id, spend FROM shop.people UNION ALL SELECT id, spend FROM shop.people WHERE id = 7) SELECT avg(p.spend) FROM shop.people p JOIN (SELECT a.id FROM u a JOIN u b ON a.id = b.id) v ON v.id = p.id",
         "SELECT covar_pop(a, b), avg(a), avg(b) FROM (SELECT CASE WHEN id <= 7 THEN 1.0 ELSE 0.0 END a, CASE WHEN id >= 7 THEN spend ELSE 0.0 END b FROM shop.people) t",
         "SELECT sum(x * spend) - sum(spend) FROM (SELECT spend, (SELECT count(*) + 1 FROM (VALUES (7)) v(a) WHERE v.a = p.id) AS x FROM shop.people p) t",
         "SELECT sum(c * c * c * c) FROM (SELECT b * b AS c FROM (SELECT 1 - CAST(id AS DOUBLE) / 200 AS b FROM shop.people))",
@@ -404,4 +425,57 @@ async fn what_was_withheld_is_not_told_later() {
     let region = hidden.split(' ').next().unwrap();
     let sql = format!("SELECT count(*) FROM shop.people WHERE region = '{region}'");
     assert_eq!(ask(&engine, &sql).await.unwrap().0, ["NULL"]);
+}
+
+#[tokio::test]
+async fn what_many_ask_for_is_answered() {
+    for (sql, expected) in [
+        (
+            "SELECT avg(CASE WHEN region = 'north' THEN 10000 WHEN region = 'south' THEN 20000 ELSE 30000 END) FROM shop.people",
+            "17000.0",
+        ),
+        ("SELECT sum(spend / 1000000) FROM shop.people", "0.2895"),
+        ("SELECT sum(spend * (1 - 0.05) * 2) FROM shop.people", "550050.0"),
+        ("SELECT sum(amount * month) FROM shop.events", "4791"),
+        ("SELECT avg(round(spend)) FROM shop.people", "1447.5"),
+        ("SELECT sum(ln(spend)) > 0 FROM shop.people", "true"),
+        (
+            "SELECT sum(e.amount) FROM shop.people p JOIN shop.events e ON e.person = p.id WHERE p.region = 'north'",
+            "1197",
+        ),
+        (
+            "SELECT count(*) FROM (SELECT id FROM shop.people WHERE id < 100 UNION ALL SELECT id FROM shop.people WHERE id > 150)",
+            "149",
+        ),
+        ("SELECT avg(t) FROM (SELECT person, sum(amount) AS t FROM shop.events GROUP BY person)", "11.975"),
+    ] {
+        assert_eq!(rows(json!({}), sql).await, [expected], "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn rows_that_leave_in_groups_are_counted_as_rows() {
+    let engine = engine(json!({"raw_rows": 5}));
+    let sql = "SELECT month, amount, count(*) FROM shop.events WHERE person IN (4, 9, 14, 19) GROUP BY month, amount";
+    let (rows, _) = ask(&engine, sql).await.unwrap();
+    assert!(rows.len() <= 5, "{rows:?}");
+    // They were the rows of today.
+    let (again, _) = ask(&engine, "SELECT person FROM shop.events ORDER BY month").await.unwrap();
+    assert!(again.len() <= 5 && again.iter().all(|row| ["4", "9", "14", "19"].contains(&row.as_str())), "{again:?}");
+}
+
+#[tokio::test]
+async fn what_is_said_does_not_tell_whether_there_is_somebody() {
+    let engine = engine(json!({}));
+    ask(&engine, "SELECT id FROM shop.people LIMIT 5").await.unwrap();
+    let count = |condition: &str| format!("SELECT region, count(*) FROM shop.people WHERE {condition} GROUP BY region");
+    let (is, is_not) = (count("id = 107 AND spend > 1000"), count("id = 107 AND spend > 2000"));
+    assert_eq!(ask(&engine, &is).await.unwrap(), ask(&engine, &is_not).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_quantile_has_no_interval_whose_ends_are_values_of_few() {
+    let sql = "SELECT s['estimate'] IS NOT NULL, s['ci_high'], s['ci_low'], s['se'] FROM \
+               (SELECT svy_quantile(spend, 0.96, weight => 1) AS s FROM shop.people)";
+    assert_eq!(rows(json!({}), sql).await, ["true NULL NULL NULL"]);
 }

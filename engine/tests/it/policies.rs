@@ -1,6 +1,9 @@
 //! Policies: the oracle is the same query by an admin over a view filtered and masked by hand.
 
-use engine::{Code, Principal, Query};
+use std::sync::Arc;
+
+use arrow::array::{BooleanArray, Int64Array, RecordBatch, StringArray};
+use engine::{Code, Engine, MemoryCatalog, Principal, Query};
 
 use super::{engine, error, meera, rows};
 
@@ -81,4 +84,62 @@ async fn a_rule_that_does_not_fit_closes_the_table() {
     let error = error(&engine, &meera(), Query::new("SELECT * FROM panel.people")).await;
     assert_eq!(error.code(), Code::Internal);
     assert!(!error.message().contains("no_such_column"));
+}
+
+/// A table of which meera sees what `rule` lets through.
+fn under(rule: serde_json::Value) -> Engine {
+    let codes = StringArray::from(vec![Some("1"), Some("HIDDEN"), Some("12"), None]);
+    let flags = BooleanArray::from(vec![Some(true), Some(false), None, Some(false)]);
+    let batch = RecordBatch::try_from_iter_with_nullable([
+        ("id", Arc::new(Int64Array::from(vec![1, 2, 3, 4])) as _, true),
+        ("code", Arc::new(codes) as _, true),
+        ("flag", Arc::new(flags) as _, true),
+    ]);
+    let batch = batch.unwrap();
+    let catalog = MemoryCatalog::default().with_batches("t", "t", batch.schema(), vec![batch]).unwrap();
+    let mut whole = serde_json::json!({"name": "r", "table": "t.t", "roles": ["analyst"]});
+    whole.as_object_mut().unwrap().extend(rule.as_object().unwrap().clone());
+    let policies = serde_json::from_value(serde_json::json!({"rules": [whole]})).unwrap();
+    Engine::builder(catalog).policies(policies).build().unwrap()
+}
+
+#[tokio::test]
+async fn a_rule_that_fails_on_a_row_tells_nothing_of_it() {
+    let meera = Principal::new("meera", ["analyst".to_owned()]);
+    let cast = under(serde_json::json!({"rows": "code::bigint < 10"}));
+    assert_eq!(rows(&cast, &meera, "SELECT id FROM t.t ORDER BY id").await, ["1"]);
+    assert_eq!(rows(&cast, &meera, "SELECT id FROM t.t WHERE id = 2").await, Vec::<String>::new());
+    let implied = under(serde_json::json!({"rows": "code < 10"}));
+    assert_eq!(rows(&implied, &meera, "SELECT id FROM t.t WHERE id = 2").await, Vec::<String>::new());
+    let mask = under(serde_json::json!({"masks": {"code": "CASE WHEN code::bigint > 3 THEN 'hi' ELSE 'lo' END"}}));
+    assert_eq!(rows(&mask, &meera, "SELECT code FROM t.t ORDER BY id").await, ["lo", "lo", "hi", "lo"]);
+    let divides = under(serde_json::json!({"rows": "10 / (id - 2) > 0"}));
+    let error = error(&divides, &meera, Query::new("SELECT id FROM t.t WHERE id = 2")).await;
+    assert_eq!(error.code(), Code::DataInvalid);
+    assert!(!format!("{error} {:?}", error.hint_text()).to_lowercase().contains("zero"), "{error:?}");
+}
+
+#[tokio::test]
+async fn comparisons_in_rules_end_where_they_do_in_postgresql() {
+    let meera = Principal::new("meera", ["analyst".to_owned()]);
+    let rule = under(serde_json::json!({"rows": "flag IS DISTINCT FROM true AND id < 4"}));
+    assert_eq!(rows(&rule, &meera, "SELECT id FROM t.t ORDER BY id").await, ["2", "3"]);
+    let all = Principal::local();
+    let sql = "SELECT id FROM t.t WHERE flag IS NOT DISTINCT FROM false AND id > 2 OR id = 1 ORDER BY id";
+    assert_eq!(rows(&rule, &all, sql).await, ["1", "4"]);
+    let refused = error(&rule, &all, Query::new("SELECT id FROM t.t WHERE code SIMILAR TO '1%'")).await;
+    assert_eq!(refused.code(), Code::InvalidSql);
+}
+
+#[tokio::test]
+async fn a_mask_that_cannot_have_the_type_of_its_column_closes_the_table() {
+    let meera = Principal::new("meera", ["analyst".to_owned()]);
+    for mask in ["'x'", "upper(code)", "flag"] {
+        let closed = under(serde_json::json!({"masks": {"id": mask}}));
+        assert_eq!(error(&closed, &meera, Query::new("SELECT id FROM t.t")).await.code(), Code::Internal, "{mask}");
+    }
+    for (mask, expected) in [("NULL", ""), ("id * 1.5", "1"), ("CASE WHEN flag THEN '7' END", "7")] {
+        let open = under(serde_json::json!({"masks": {"id": mask}}));
+        assert_eq!(rows(&open, &meera, "SELECT id FROM t.t WHERE code = '1'").await, [expected], "{mask}");
+    }
 }

@@ -81,6 +81,10 @@ impl Provider {
             return Ok(principal);
         }
         let header = decode_header(token).map_err(|error| refused(&error))?;
+        // RFC 7515, section 4.1.11: what a token says must be understood is refused where it is not.
+        if header.crit.is_some() {
+            return Err(refused(&"it has critical extensions, of which none is known here"));
+        }
         let jwk = self.keys.find(header.kid.as_deref(), header.alg).await?;
         let key = DecodingKey::from_jwk(&jwk).map_err(|error| refused(&error))?;
         let claims = decode::<Map<String, Value>>(token, &key, &self.validation(header.alg));

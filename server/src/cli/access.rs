@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use engine::{AccessReport, Principal};
 
 use super::failure::Failure;
-use super::home;
+use super::home::{self, HomeFlag};
 use super::terminal::{self, Paint};
 use crate::compose::HomeArgs;
 
@@ -16,9 +16,8 @@ pub(super) struct Args {
     #[command(subcommand)]
     command: Command,
 
-    /// The Weft home whose policies are meant; default: the current folder, if it is one.
-    #[arg(long, value_name = "DIR", env = "WEFT_HOME", global = true)]
-    home: Option<std::path::PathBuf>,
+    #[command(flatten)]
+    home: HomeFlag,
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -40,7 +39,7 @@ Examples:
 /// Runs the command.
 pub(super) async fn run(args: Args) -> Result<(), Failure> {
     let Command::Explain { name, dataset } = args.command;
-    let composition = home::open(&HomeArgs { home: args.home, ..HomeArgs::default() })?;
+    let composition = home::open(&HomeArgs::from(args.home))?;
     let principal = composition.policies.principal(&name)?;
     let report = composition.engine.access(&principal, &dataset).await?;
     let paint = Paint::when(terminal::is_colored(io::stdout().is_terminal()));

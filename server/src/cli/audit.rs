@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 use std::io::{self, Write};
-use std::path::PathBuf;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use engine::journal::log::{self, Asked, Ended, Event, LogOptions};
 use serde::Serialize;
 
 use super::failure::{FAILED, Failure};
+use super::home::HomeFlag;
 use crate::compose::{self, HomeArgs};
 
 /// Read the audit log, and check that nobody has changed it.
@@ -18,9 +18,8 @@ pub(super) struct Args {
     #[command(subcommand)]
     command: Command,
 
-    /// The Weft home whose log is meant; default: the current folder, if it is one.
-    #[arg(long, value_name = "DIR", env = "WEFT_HOME", global = true)]
-    home: Option<PathBuf>,
+    #[command(flatten)]
+    home: HomeFlag,
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -76,7 +75,7 @@ struct Entry {
 
 /// Runs the command.
 pub(super) fn run(args: Args) -> Result<(), Failure> {
-    let home = HomeArgs { home: args.home, ..HomeArgs::default() };
+    let home = HomeArgs::from(args.home);
     let settings = compose::settings(&home)?;
     let options = compose::audit::options(&settings).ok_or_else(|| {
         Failure::usage("This home keeps no audit log.")

@@ -1,11 +1,26 @@
 //! Opens the home for a command that asks one question: quiet, unless something is wrong.
 
 use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
 
 use super::failure::{Failure, problems_of};
 use super::terminal::{self, Paint};
 use crate::compose::{self, Composition, HomeArgs};
 use crate::telemetry;
+
+/// The flag of a command that is about a home, and not about tables besides.
+#[derive(Debug, clap::Args)]
+pub(super) struct HomeFlag {
+    /// The Weft home that is meant; default: the current folder, if it is one.
+    #[arg(long, value_name = "DIR", env = "WEFT_HOME", global = true)]
+    home: Option<PathBuf>,
+}
+
+impl From<HomeFlag> for HomeArgs {
+    fn from(HomeFlag { home }: HomeFlag) -> Self {
+        Self { home, ..Self::default() }
+    }
+}
 
 /// Opens the home. Datasets that have a problem are left out, with a line on standard error that says so.
 ///

@@ -1,14 +1,13 @@
 //! `weft keys`: makes, lists and revokes API keys in the `data_dir` of a home, whether its server runs or not.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
 use std::time::Duration;
 
 use chrono::DateTime;
 use engine::Scope;
 
 use super::failure::{FAILED, Failure};
-use super::home;
+use super::home::{self, HomeFlag};
 use crate::auth::keys::{Key, Keys, NewKey};
 use crate::compose::HomeArgs;
 use crate::state::State;
@@ -23,9 +22,8 @@ pub(super) struct Args {
     #[command(subcommand)]
     command: Command,
 
-    /// The Weft home whose keys are meant; default: the current folder, if it is one.
-    #[arg(long, value_name = "DIR", env = "WEFT_HOME", global = true)]
-    home: Option<PathBuf>,
+    #[command(flatten)]
+    home: HomeFlag,
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -72,12 +70,15 @@ fn scope(text: &str) -> Result<Scope, String> {
 }
 
 fn life(text: &str) -> Result<Duration, String> {
-    catalogs::timespan(text).map_err(|_| "write it as 12h, 30d or 52w".to_owned())
+    match text.trim().ends_with(char::is_alphabetic) {
+        true => catalogs::timespan(text).map_err(|_| "write it as 12h, 30d or 52w".to_owned()),
+        false => Err("say of what, such as 30d for thirty days".to_owned()),
+    }
 }
 
 /// Runs the command.
 pub(super) fn run(args: Args) -> Result<(), Failure> {
-    let composition = home::open(&HomeArgs { home: args.home, ..HomeArgs::default() })?;
+    let composition = home::open(&HomeArgs::from(args.home))?;
     let data_dir = composition.data_dir.as_deref().ok_or_else(|| {
         Failure::usage("This home keeps no state, so there is no place for keys.")
             .hint("Set data_dir in weft.yaml, and name the home with --home.")

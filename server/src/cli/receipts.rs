@@ -1,7 +1,6 @@
 //! `weft receipts`: how an answer came about, and what is different when it is asked again.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
 
 use engine::journal::log::{self, Asked, Ended, Event};
 use engine::receipt::Change;
@@ -11,7 +10,7 @@ use serde_json::{Map, Value};
 
 use super::ask::CLIENT;
 use super::failure::{FAILED, Failure};
-use super::home;
+use super::home::{self, HomeFlag};
 use super::terminal::{self, Paint};
 use crate::compose::{self, HomeArgs};
 use crate::receipt::Receipt;
@@ -24,9 +23,8 @@ pub(super) struct Args {
     #[command(subcommand)]
     command: Command,
 
-    /// The Weft home in whose audit log the receipt is; default: the current folder, if it is one.
-    #[arg(long, value_name = "DIR", env = "WEFT_HOME", global = true)]
-    home: Option<PathBuf>,
+    #[command(flatten)]
+    home: HomeFlag,
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -58,7 +56,7 @@ Examples:
 
 /// Runs the command.
 pub(super) async fn run(args: Args) -> Result<(), Failure> {
-    let home = HomeArgs { home: args.home, ..HomeArgs::default() };
+    let home = HomeArgs::from(args.home);
     match args.command {
         Command::Show { id, json } => {
             let (asked, ended) = logged(&home, id)?;

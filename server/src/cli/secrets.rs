@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 
 use super::failure::{FAILED, Failure};
+use super::home::HomeFlag;
 use crate::compose::{self, HomeArgs};
 use crate::state::Vault;
 
@@ -17,9 +18,8 @@ pub(super) struct Args {
     #[command(subcommand)]
     command: Command,
 
-    /// The Weft home whose secrets are meant; default: the current folder, if it is one.
-    #[arg(long, value_name = "DIR", env = "WEFT_HOME", global = true)]
-    home: Option<PathBuf>,
+    #[command(flatten)]
+    home: HomeFlag,
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -59,7 +59,7 @@ fn name(text: &str) -> Result<String, String> {
 
 /// Runs the command.
 pub(super) fn run(args: Args) -> Result<(), Failure> {
-    let data_dir = data_dir(&HomeArgs { home: args.home, ..HomeArgs::default() })?;
+    let data_dir = data_dir(&HomeArgs::from(args.home))?;
     let vault = Vault::open(&data_dir).map_err(Failure::Query)?;
     match args.command {
         Command::Delete { name } => match vault.delete(&name).map_err(Failure::Query)? {
@@ -79,7 +79,10 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         }
         Command::Rotate => {
             let count = vault.rotate().map_err(Failure::Query)?;
-            say(&format!("{count} secrets are sealed by the new key.\n"))
+            say(&match count {
+                1 => "One secret is sealed by the new key.\n".to_owned(),
+                count => format!("{count} secrets are sealed by the new key.\n"),
+            })
         }
         Command::Set { name } => vault.set(&name, &value()?).map_err(Failure::Query),
     }

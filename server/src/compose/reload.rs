@@ -109,11 +109,14 @@ pub(crate) async fn misfits(engine: &Engine, registry: &Registry, policies: &Pol
     let known = looked.unwrap_or_default().into_iter().filter(|misfit| !misfit.is_unknown);
     known
         .map(|misfit| {
-            let (file, key) = match misfit.place {
-                Some(place) => (place.file, format!("{}.{}", place.key, misfit.part)),
-                None => ("policies".to_owned(), format!("rules.{}.{}", misfit.rule, misfit.part)),
+            let (file, line, key) = match misfit.place {
+                Some(place) => {
+                    let line = place.lines.get(&misfit.part).or_else(|| place.lines.get("")).copied();
+                    (place.file, line, format!("{}.{}", place.key, misfit.part))
+                }
+                None => ("policies".to_owned(), None, format!("rules.{}.{}", misfit.rule, misfit.part)),
             };
-            Problem { file, line: None, key, fault: Fault::Rejected(misfit.message) }
+            Problem { file, line, key, fault: Fault::Rejected(misfit.message) }
         })
         .collect()
 }

@@ -1,7 +1,7 @@
 //! The demo's folder: what is in it, when it is made, and the files that make it a Weft home.
 //!
 //! It is complete when `demo.json` is there, which is written last. The files of the home are written on every run, since
-//! the bank's port may be another one.
+//! the bank's port may be another one; its policies only where there are none.
 
 mod files;
 
@@ -99,6 +99,9 @@ pub(super) fn prepare(args: &DemoArgs, progress: &mut dyn Write) -> Result<Optio
     // Until it is complete, it is not there.
     let _ = fs::remove_file(home.join(RECORD));
     let (record, server) = make(home, args, cluster, progress)?;
+    if args.fresh {
+        files::forget_policies(home)?;
+    }
     files::write(home, &record)?;
     save(home, &record)?;
     Ok(server)

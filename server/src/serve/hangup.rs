@@ -15,7 +15,7 @@ pub(super) enum Hangup {
 
 /// Signals as they come.
 #[cfg(unix)]
-pub(super) struct Hangups {
+pub(crate) struct Hangups {
     signals: Option<Signal>,
     has_terminal: bool,
 }
@@ -23,7 +23,7 @@ pub(super) struct Hangups {
 #[cfg(unix)]
 impl Hangups {
     /// From now on the signal does not end the process.
-    pub(super) fn listen() -> Self {
+    pub(crate) fn listen() -> Self {
         Self { signals: signal(SignalKind::hangup()).ok(), has_terminal: stderr().is_terminal() }
     }
 
@@ -44,11 +44,11 @@ impl Hangups {
 
 /// Signals as they come.
 #[cfg(not(unix))]
-pub(super) struct Hangups;
+pub(crate) struct Hangups;
 
 #[cfg(not(unix))]
 impl Hangups {
-    pub(super) fn listen() -> Self {
+    pub(crate) fn listen() -> Self {
         Self
     }
 

@@ -198,6 +198,10 @@ async fn a_token_that_is_not_for_here_or_not_of_now_is_refused() {
         ("another key", stranger.sign("one", &house.claims())),
         ("a changed letter", changed),
         ("no signature", format!("{message}.")),
+        (
+            "an extension that must be known",
+            signer.sign_as(json!({"alg": "EdDSA", "kid": "one", "crit": ["for"], "for": "others"}), &house.claims()),
+        ),
         ("no algorithm", signer.sign_as(json!({"alg": "none", "kid": "one"}), &house.claims())),
         (
             "an HMAC by the public key",

@@ -97,13 +97,23 @@ disclosure:
     raw_rows: 5
 ";
 
-/// Writes all of them.
+/// Writes all of them, but for policies that are there: they may have been changed.
 ///
 /// # Errors
 /// A file that cannot be written.
 pub(super) fn write(home: &Path, record: &Record) -> Result<(), DemoError> {
     write_all(home, record).map_err(|error| {
         DemoError::new(format!("The files of the home {} cannot be written.", home.display())).because(error)
+    })
+}
+
+/// Deletes the policies, for the next ones to be those of the demo.
+///
+/// # Errors
+/// A file that cannot be deleted.
+pub(super) fn forget_policies(home: &Path) -> Result<(), DemoError> {
+    remove(&home.join("policies/demo.yaml")).map_err(|error| {
+        DemoError::new(format!("The policies of the home {} cannot be replaced.", home.display())).because(error)
     })
 }
 
@@ -114,7 +124,10 @@ fn write_all(home: &Path, record: &Record) -> io::Result<()> {
     fs::write(home.join("weft.yaml"), SETTINGS)?;
     fs::write(datasets.join("panel.yaml"), PANEL)?;
     fs::write(datasets.join("sales.yaml"), SALES)?;
-    fs::write(home.join("policies/demo.yaml"), POLICIES)?;
+    let policies = home.join("policies/demo.yaml");
+    if !policies.exists() {
+        fs::write(policies, POLICIES)?;
+    }
     match &record.bank {
         Bank::Files => {
             remove(&home.join("datasources.yaml"))?;
