@@ -189,8 +189,6 @@ fn is_inside(tokens: &[TokenWithSpan], at: usize) -> bool {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::panic, reason = "tests")]
-
     use datafusion::sql::parser::DFParserBuilder;
     use datafusion::sql::sqlparser::ast::Expr;
 
