@@ -12,6 +12,7 @@ mod explain;
 mod leakproof;
 mod mask;
 mod physical;
+mod shape;
 mod table;
 mod verify;
 
@@ -31,6 +32,7 @@ pub use explain::{AccessReport, TableAccess};
 pub(crate) use leakproof::PushLeakproofFilters;
 pub use mask::{Constant, Kind as MaskKind, Mask, Period};
 pub(crate) use physical::BarrierPlanner;
+pub(crate) use shape::Shapes;
 pub(crate) use table::{Asker, PolicyTable};
 pub(crate) use verify::{Grants, Reads, read_only, verify_logical, verify_physical};
 

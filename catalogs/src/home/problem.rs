@@ -59,7 +59,9 @@ pub enum Fault {
         near: Option<String>,
     },
     /// An environment variable without a value and without a default.
-    #[error("the environment variable {0} is not set, and there is no default; set it, or write ${{{0}:default}}")]
+    #[error(
+        "the environment variable {0} is not set, and there is no default; set it, or write ${{{0}:default}}, or give it to Weft: weft secrets set {0}"
+    )]
     UnsetVariable(String),
     /// A `${` that cannot be read.
     #[error("this is not a variable: write ${{NAME}} or ${{NAME:default}}, and $${{ for a plain ${{")]

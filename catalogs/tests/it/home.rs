@@ -318,7 +318,7 @@ fn an_unset_variable_is_a_problem_and_a_secret_is_never_repeated() {
     let problems = problems_with(&folder, &env);
     assert!(!problems.contains("s3cret"), "{problems}");
     insta::assert_snapshot!(problems, @r#"
-    weft.yaml:1: http.listen: the environment variable LISTEN is not set, and there is no default; set it, or write ${LISTEN:default}
+    weft.yaml:1: http.listen: the environment variable LISTEN is not set, and there is no default; set it, or write ${LISTEN:default}, or give it to Weft: weft secrets set LISTEN
     weft.yaml:2: limits.max_rows: expected a whole number
     environment: WEFT_LIMITS__MEMORY: expected a size such as 512MiB or 2GiB
     datasets/x.yaml:2: database.connection.url_env: the environment variable SALES_URL is not set

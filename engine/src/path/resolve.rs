@@ -129,7 +129,8 @@ impl Names<'_> {
         }
         // The rules stand over the recoded columns: who is let through to a row or a value never learns a raw code.
         let name = TableReference::full(CATALOG, dataset.id.as_str(), listed.as_ref());
-        let asker = Asker { principal: self.principal, state: self.state, key: &inner.mask_key };
+        let (principal, shapes) = (self.principal, &inner.policies.shapes);
+        let asker = Asker { principal, state: self.state, key: &inner.mask_key, shapes };
         let (secured, policy) = PolicyTable::under(&binding, coded, name, &asker)?;
         grants.grant(&provider, Some(policy.clone()));
         if let Some(protection) = binding.protection() {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::{Combine, Grant, Mask, MaskKind, Policies, PrincipalEntry, Rule};
+use super::{Combine, Grant, Mask, MaskKind, Policies, PrincipalEntry, Rule, Shapes};
 use crate::disclosure::{Disclosure, Protection};
 use crate::{ADMIN, Dataset, Principal};
 
@@ -19,6 +19,8 @@ pub(crate) struct Enforced {
     grants: HashMap<String, Vec<Grant>>,
     /// Grants of everything.
     grants_of_all: Vec<Grant>,
+    /// What was made of the rules for those who asked.
+    pub(crate) shapes: Shapes,
 }
 
 /// What of a table a principal may see.

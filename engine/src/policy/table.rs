@@ -1,21 +1,18 @@
 //! A table as a restricted principal sees it: its plan is a barrier over masks over row filters over the scan.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, SchemaRef};
+use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::TableReference;
-use datafusion::common::{Column, DFSchema, Result, ScalarValue, plan_err};
+use datafusion::common::{Result, TableReference};
 use datafusion::datasource::provider_as_source;
 use datafusion::execution::session_state::SessionState;
-use datafusion::logical_expr::utils::{conjunction, disjunction};
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Projection, TableType, lit};
+use datafusion::logical_expr::{Expr, Filter, LogicalPlan, LogicalPlanBuilder, Projection, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 
-use super::{Binding, Mask, PolicyBarrier, Rule};
+use super::{Binding, PolicyBarrier, Shapes};
 use crate::{Code, Error, Principal, TableProviderRef};
 
 /// A table under rules. The raw provider is inside its plan and nowhere else.
@@ -31,6 +28,8 @@ pub(crate) struct Asker<'a> {
     pub(crate) state: &'a SessionState,
     /// The key of hashes that masks make.
     pub(crate) key: &'a [u8; 32],
+    /// The expressions that were made before.
+    pub(crate) shapes: &'a Shapes,
 }
 
 impl PolicyTable {
@@ -70,73 +69,14 @@ fn secured(
     asker: &Asker<'_>,
     policy: &str,
 ) -> Result<LogicalPlan> {
-    let builder = LogicalPlanBuilder::scan(name, provider_as_source(provider), None)?;
-    let schema = Arc::clone(builder.schema());
-    let builder = match rows(binding, &schema, asker)? {
-        Some(rows) => builder.filter(rows)?,
-        None => builder,
+    let scan = LogicalPlanBuilder::scan(name.clone(), provider_as_source(provider), None)?.build()?;
+    let shape = asker.shapes.of(binding, &name, scan.schema(), asker)?;
+    let visible = match &shape.rows {
+        Some(rows) => LogicalPlan::Filter(Filter::try_new(rows.clone(), Arc::new(scan))?),
+        None => scan,
     };
-    // Where several rules mask a column, the last one of the file does.
-    let masks: BTreeMap<&str, &Mask> =
-        binding.rules.iter().flat_map(|rule| rule.masks.iter().map(|(column, mask)| (column.as_str(), mask))).collect();
-    let is_visible = |column: &str| binding.columns.as_ref().is_none_or(|columns| columns.contains(column));
-    let named = masks.keys().copied().chain(binding.columns.iter().flatten().map(String::as_str));
-    for column in named {
-        if !schema.has_column_with_unqualified_name(column) {
-            return plan_err!("a policy names column {column}, which the table does not have");
-        }
-    }
-    let (mut columns, mut fields) = (Vec::new(), Vec::new());
-    for (qualifier, field) in schema.iter().filter(|(_, field)| is_visible(field.name())) {
-        let column = Expr::Column(Column::new(qualifier.cloned(), field.name()));
-        match masks.get(field.name().as_str()) {
-            Some(mask) => {
-                columns.push(mask.of(&column, asker.principal, &schema, asker.state, asker.key)?);
-                fields.push((None, Arc::new(Field::new(field.name(), field.data_type().clone(), true))));
-            }
-            None => {
-                columns.push(column.alias(field.name()));
-                fields.push((None, Arc::clone(field)));
-            }
-        }
-    }
-    // What stands in place of a column has its type: finding that out from the expressions would take most of the time here.
-    let shown = DFSchema::new_with_metadata(fields, schema.metadata().clone())?;
-    let below = Arc::new(builder.build()?);
-    let plan = LogicalPlan::Projection(Projection::try_new_with_schema(columns, below, Arc::new(shown))?);
-    let masked = masks.keys().filter(|column| is_visible(column)).map(|column| (*column).to_owned()).collect();
-    Ok(PolicyBarrier::over(plan, policy.to_owned(), masked))
-}
-
-/// The condition that each visible row meets; None = all rows are visible.
-fn rows(binding: &Binding, schema: &DFSchema, asker: &Asker<'_>) -> Result<Option<Expr>> {
-    let of = |rule: &&Rule| match &rule.rows {
-        // Who lacks an attribute meets no condition that speaks of it.
-        Some(rows) => match rows.of(asker.principal, schema, asker.state)? {
-            Some(rows) if rows.get_type(schema)? == DataType::Boolean => Ok(rows),
-            Some(rows) => plan_err!("a condition is true or false, and `{rows}` is not"),
-            None => Ok(lit(false)),
-        },
-        None => Ok(lit(true)),
-    };
-    let (all, any) = binding.rows();
-    let all = all.iter().map(of).collect::<Result<Vec<_>>>()?;
-    let any = any.iter().map(of).collect::<Result<Vec<_>>>()?;
-    let tenant = binding.tenant.as_ref().map(|column| of_tenant(column, schema, asker.principal)).transpose()?;
-    Ok(conjunction(tenant.into_iter().chain(all).chain(disjunction(any))))
-}
-
-/// The rows of the principal's tenant.
-fn of_tenant(column: &str, schema: &DFSchema, principal: &Principal) -> Result<Expr> {
-    let (qualifier, field) = schema.qualified_field_with_unqualified_name(column)?;
-    let Some(tenant) = principal.tenant() else { return Ok(lit(false)) };
-    match ScalarValue::from(tenant).cast_to(field.data_type()) {
-        Ok(tenant) if !tenant.is_null() => {
-            Ok(Expr::Column(Column::new(qualifier.cloned(), field.name())).eq(lit(tenant)))
-        }
-        // A tenant that no value of the column can be has no rows.
-        _ => Ok(lit(false)),
-    }
+    let shown = Projection::try_new_with_schema(shape.columns.clone(), Arc::new(visible), Arc::clone(&shape.shown))?;
+    Ok(PolicyBarrier::over(LogicalPlan::Projection(shown), policy.to_owned(), shape.masked.clone()))
 }
 
 #[async_trait]

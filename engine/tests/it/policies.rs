@@ -143,3 +143,26 @@ async fn a_mask_that_cannot_have_the_type_of_its_column_closes_the_table() {
         assert_eq!(rows(&open, &meera, "SELECT id FROM t.t WHERE code = '1'").await, [expected], "{mask}");
     }
 }
+
+#[tokio::test]
+async fn what_was_made_of_a_rule_for_one_is_not_for_another() {
+    let engine =
+        under(serde_json::json!({"rows": "code = @code", "masks": {"flag": "CASE WHEN code = @code THEN flag END"}}));
+    let asker = |code: Option<&str>, tenant: Option<&str>| {
+        let attributes = code.map(|code| ("code".to_owned(), vec![code.to_owned()]));
+        let meera = Principal::new("meera", ["analyst".to_owned()]);
+        meera.with_attributes(attributes.into_iter().collect()).with_tenant(tenant.map(str::to_owned))
+    };
+    // The same name, as of two tokens of one caller, in turns.
+    for _ in 0..2 {
+        for (code, tenant, expected) in [
+            (Some("1"), None, vec!["1|true"]),
+            (Some("12"), None, vec!["3|"]),
+            (None, Some("1"), vec![]),
+            (Some("HIDDEN"), Some("1"), vec!["2|false"]),
+        ] {
+            assert_eq!(rows(&engine, &asker(code, tenant), "SELECT id, flag FROM t.t").await, expected, "{code:?}");
+        }
+        assert_eq!(rows(&engine, &Principal::local(), "SELECT count(*) FROM t.t").await, ["4"]);
+    }
+}
