@@ -138,7 +138,7 @@ async fn nobody_is_singled_out_by_an_argument_a_filter_or_a_join() {
         "SELECT count(DISTINCT id / 198) FROM shop.people WHERE id > 190",
         "SELECT sum(round(spend, -5)) FROM shop.people",
         "SELECT sum(ln(debt)) FROM shop.people",
-        "SELECT svy_quantile(spend, 0.999) FROM shop.people",
+        "SELECT svy_quantile(spend, 0.999, weight => 1) FROM shop.people",
         "SELECT median(spend) FROM shop.people WHERE id < 9",
         "SELECT approx_percentile_cont(spend, 0.999) FROM shop.people",
         "SELECT count(DISTINCT name) FROM shop.people WHERE id = 7",
